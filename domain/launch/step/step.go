@@ -36,7 +36,8 @@ const (
 	// OpenTerminal opens a new terminal of the devpts in slot Value, leaves its
 	// master in Slot, and gives the slave to UID and GID with Mode.
 	OpenTerminal
-	// Owner gives the root of the mount in Slot to UID and GID.
+	// Owner gives the root of the mount in Slot, and the entries of it named in
+	// Words as far as they exist, to UID and GID.
 	Owner
 )
 
@@ -50,18 +51,22 @@ const (
 	EnterNamespace
 	// MakePrivate stops mounts from propagating in or out.
 	MakePrivate
-	// Pivot makes the mount in Slot the root and forgets the old one. Path is a
-	// directory to attach it to first.
+	// Pivot makes the mount in Slot the root. Path is a directory to attach it
+	// to first. The old root stays, out of reach of paths, until Forget: in a
+	// user namespace the kernel lets proc and sysfs be mounted only where others
+	// are visible already.
 	Pivot
-	// Target makes Path if it is missing: a directory, or with Flags AsFile an
-	// empty file; parents with mode 0755.
-	Target
-	// Attach puts the mount in Slot at Path.
+	// Forget detaches the old root with all below it.
+	Forget
+	// Attach puts the mount in Slot at Path. Like Mount and Bind it makes a
+	// missing Path: a directory, or an empty file for a mount that is one;
+	// parents with mode 0755.
 	Attach
-	// Mount mounts type Source with Data at Path; Flags: attributes.
+	// Mount mounts type Source with Data at Path; Flags: attributes. Optional: a
+	// kernel without that type is no error.
 	Mount
-	// Bind binds Source, a path inside, at Path; Flags: attributes, Recursive.
-	// Flags Optional: a missing Source is no error.
+	// Bind binds Source, a path inside, at Path; Flags: attributes, Recursive,
+	// Writable. Optional: a missing Source is no error.
 	Bind
 	// Protect sets the attributes in Flags on the mount at Path.
 	Protect
@@ -85,7 +90,8 @@ const (
 	Session
 	// Become takes the identity of Path (user) and Source (group), names or
 	// numbers, looked up inside; empty: 0. Value: capabilities to keep, bit per
-	// number; Value2: inheritable ones. The terminal Data becomes the user's.
+	// number; Value2: inheritable ones; Major: the last number that exists. The
+	// terminal Data becomes the user's.
 	Become
 	// Directory changes to Path.
 	Directory
@@ -103,7 +109,7 @@ const (
 	NoDev
 	NoExec
 	Recursive
-	AsFile
+	Writable // clears ReadOnly
 	Optional
 )
 
@@ -131,7 +137,7 @@ var names = map[Code]string{
 	OpenTree: "open tree", NewMount: "make mount", SetAttributes: "set attributes", MakeNode: "make node",
 	MakeLink: "make link", MakeDir: "make directory", OpenTerminal: "open terminal", Owner: "set owner",
 	Join: "join cgroups", NewCgroupView: "new cgroup namespace", EnterNamespace: "enter namespace",
-	MakePrivate: "make mounts private", Pivot: "change root", Target: "make mount point", Attach: "attach mount",
+	MakePrivate: "make mounts private", Pivot: "change root", Forget: "detach old root", Attach: "attach mount",
 	Mount: "mount", Bind: "bind", Protect: "protect mount", Unmount: "unmount", Link: "make link", LoopbackUp: "bring loopback up",
 	Hostname: "set host name", Wait: "wait for links", Limit: "set limit", Persona: "set personality",
 	Session: "open console", Become: "take user", Directory: "change directory", Files: "pass files", Exec: "execute",

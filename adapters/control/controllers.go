@@ -1,0 +1,207 @@
+// Package control is the daemon's end of its conversation with controllers: it
+// starts them, finds them again, and turns messages into the Controllers port.
+package control
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// Options say where things are.
+type Options struct {
+	Program string // the controller's binary
+	State   string // directory of the control sockets, made if missing
+	Log     string // directory of the containers' logs, made if missing
+	// Group opens the control group that controllers live in: the directory of
+	// the v2 group (nil if there is none) and the tasks file of each v1 group.
+	// Nil: they stay in the daemon's own.
+	Group func(context.Context) (unified *os.File, tasks []*os.File, err error)
+}
+
+// Controllers implements ports.Controllers.
+type Controllers struct {
+	options Options
+	image   *os.File
+	nursery *nursery
+	sockets *os.File // the State directory
+	log     *slog.Logger
+}
+
+// New prepares to start controllers. It reads the program once: what containers
+// see of it is a sealed copy (a payload could otherwise reach the host's file
+// through /proc/self/exe).
+func New(options Options, log *slog.Logger) (*Controllers, error) {
+	image, err := sealedCopy(options.Program)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot read the controller program '%s'", options.Program)
+	}
+	sockets, err := openDirs(options)
+	if err != nil {
+		image.Close()
+		return nil, err
+	}
+	return &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options.Group), log: log}, nil
+}
+
+func openDirs(options Options) (*os.File, error) {
+	for _, dir := range []string{options.State, options.Log} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fault.Wrap(err, fault.System, "cannot make directory '%s'", dir)
+		}
+	}
+	sockets, err := os.Open(options.State)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot open directory '%s'", options.State)
+	}
+	return sockets, nil
+}
+
+// Close lets go of what New took. Controllers run on.
+func (c *Controllers) Close() error {
+	c.nursery.close()
+	return errors.Join(c.image.Close(), c.sockets.Close())
+}
+
+// Launch implements ports.Controllers.
+func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (ports.Controller, error) {
+	name := identity.UUID.String() + ".sock"
+	listener, err := c.listen(name)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot make the control socket '%s'", filepath.Join(c.options.State, name))
+	}
+	defer listener.Close()
+	ours, theirs, err := pair()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot make a control connection")
+	}
+	defer theirs.Close()
+	path := filepath.Join(c.options.State, name)
+	process, err := c.start(ctx, identity.Name, path, listener, theirs)
+	if err != nil {
+		ours.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	ref := container.Controller{PID: process.Pid, Start: startTime(process.Pid), Socket: path}
+	return newController(ref, process, ours, c, c.log.With("container", identity.Name)), nil
+}
+
+// start executes the program with its log as standard error.
+func (c *Controllers) start(ctx context.Context, name, socket string, listener, connection *os.File) (*os.Process, error) {
+	path := filepath.Join(c.options.Log, name+".log")
+	logFile, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot open the log file '%s'", path)
+	}
+	defer logFile.Close()
+	process, err := c.nursery.start(ctx, birth{
+		program: c.options.Program, arguments: []string{c.options.Program, "--name", name, "--socket", socket},
+		log: logFile, files: []*os.File{listener, connection},
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot execute the controller '%s'", c.options.Program)
+	}
+	return process, nil
+}
+
+// Adopt implements ports.Controllers.
+func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.Controller, error) {
+	if ref.PID <= 0 || startTime(ref.PID) != ref.Start {
+		return nil, c.lost(ref, unix.ESRCH)
+	}
+	connection, err := c.dial(filepath.Base(ref.Socket))
+	if err != nil {
+		return nil, c.lost(ref, err)
+	}
+	return newController(ref, nil, connection, c, c.log.With("controller", ref.PID)), nil
+}
+
+// lost removes the socket of a controller that is gone.
+func (c *Controllers) lost(ref container.Controller, err error) error {
+	if ref.Socket != "" {
+		unix.Unlinkat(int(c.sockets.Fd()), filepath.Base(ref.Socket), 0)
+	}
+	return fault.Wrap(err, fault.NotFound, "controller %d is gone", ref.PID)
+}
+
+// address names a socket in the State directory: through the directory's
+// descriptor, because socket addresses are short (unix(7): 107 bytes) and
+// prefixes may be long.
+func (c *Controllers) address(name string) *unix.SockaddrUnix {
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.sockets.Fd())) + "/" + name}
+}
+
+const socketType = unix.SOCK_SEQPACKET | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+
+func (c *Controllers) listen(name string) (*os.File, error) {
+	if err := unix.Unlinkat(int(c.sockets.Fd()), name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, socketType, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), name)
+	if err := unix.Bind(fd, c.address(name)); err != nil {
+		file.Close()
+		return nil, err
+	}
+	if err := unix.Fchmodat(int(c.sockets.Fd()), name, 0o700, 0); err != nil {
+		file.Close()
+		return nil, err
+	}
+	if err := unix.Listen(fd, 4); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func (c *Controllers) dial(name string) (*net.UnixConn, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, socketType, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, c.address(name)); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return connection(fd)
+}
+
+// pair makes a connected pair: ours for Go's poller, theirs to pass on.
+func pair() (ours *net.UnixConn, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, socketType, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	theirs = os.NewFile(uintptr(fds[1]), "control")
+	if ours, err = connection(fds[0]); err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return ours, theirs, nil
+}
+
+// connection takes fd over.
+func connection(fd int) (*net.UnixConn, error) {
+	file := os.NewFile(uintptr(fd), "control")
+	defer file.Close() // FileConn duplicates it
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
+}

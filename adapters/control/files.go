@@ -1,0 +1,97 @@
+package control
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/ports"
+	"virtlxcd/ports/hold"
+)
+
+// number is the descriptor of a file that may be absent.
+func number(file *os.File) hold.FD {
+	if file == nil {
+		return hold.None
+	}
+	return hold.FD(descriptor(file))
+}
+
+// descriptor is file.Fd without its side effect: Fd makes the open file
+// blocking, also for everybody it is shared with.
+func descriptor(file *os.File) (fd int) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return -1
+	}
+	if err := raw.Control(func(number uintptr) { fd = int(number) }); err != nil {
+		return -1
+	}
+	return fd
+}
+
+func numbers(files []*os.File) []hold.FD {
+	list := make([]hold.FD, 0, len(files))
+	for _, file := range files {
+		list = append(list, number(file))
+	}
+	return list
+}
+
+// file takes a received descriptor over.
+func file(fd hold.FD, name string) *os.File {
+	if fd == hold.None {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), name)
+}
+
+func files(fds []hold.FD, name string) []*os.File {
+	list := make([]*os.File, 0, len(fds))
+	for _, fd := range fds {
+		list = append(list, file(fd, name))
+	}
+	return list
+}
+
+// held takes the descriptors of a message over.
+func held(m *hold.Message) ports.Held {
+	return ports.Held{
+		PID: m.PID, Start: m.Start, Process: file(m.Files.Process, "pidfd"), Network: file(m.Files.Network, "net"),
+		Terminals: files(m.Files.Terminals, "guest terminal"), Hosts: files(m.Files.Hosts, "host terminal"),
+		Plan: file(m.Files.Plan, "plan"),
+	}
+}
+
+func closeHeld(h *ports.Held) {
+	closeFiles([]*os.File{h.Process, h.Network, h.Plan})
+	closeFiles(h.Terminals)
+	closeFiles(h.Hosts)
+}
+
+func closeFiles(list []*os.File) {
+	for _, file := range list {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
+
+// release closes the descriptors of a message nobody wants.
+func release(m *hold.Message) {
+	m.Files.Each(func(fd hold.FD) { unix.Close(int(fd)) })
+}
+
+// duplicates copies descriptors; on failure none is left.
+func duplicates(list []*os.File) ([]*os.File, error) {
+	copies := make([]*os.File, 0, len(list))
+	for _, original := range list {
+		fd, err := unix.FcntlInt(uintptr(descriptor(original)), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeFiles(copies)
+			return nil, err
+		}
+		copies = append(copies, os.NewFile(uintptr(fd), original.Name()))
+	}
+	return copies, nil
+}

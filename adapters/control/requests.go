@@ -1,0 +1,170 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/launch/step"
+	"virtlxcd/domain/policy"
+	"virtlxcd/ports"
+	"virtlxcd/ports/hold"
+)
+
+// Begin implements ports.Controller.
+func (c *Controller) Begin(ctx context.Context, order ports.Order) (ports.Held, error) {
+	plan, err := sealedBytes("plan", script(&order).Append(nil))
+	if err != nil {
+		return ports.Held{}, fault.Wrap(err, fault.System, "cannot store the start plan")
+	}
+	reply, err := c.begin(ctx, &order, plan)
+	if err != nil {
+		plan.Close()
+		return ports.Held{}, err
+	}
+	begun := held(reply)
+	begun.Plan = plan
+	if begun.Hosts, err = duplicates(order.HostTerminals); err != nil {
+		closeHeld(&begun)
+		return ports.Held{}, fault.Wrap(err, fault.System, "cannot keep the host terminals")
+	}
+	return begun, nil
+}
+
+func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.File) (*hold.Message, error) {
+	files, done, err := c.files(order, plan)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Begin, UUID: order.Identity.UUID, Files: files})
+	if err != nil {
+		return nil, err
+	}
+	return reply, c.check(reply, hold.Begun)
+}
+
+// files gathers what a start needs. done closes what was opened for it.
+func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files, done func(), err error) {
+	files = hold.NoFiles()
+	files.Plan, files.Image = number(plan), number(c.parent.image)
+	files.Hosts, files.Passed = numbers(order.HostTerminals), numbers(order.Files)
+	entry, real := order.Cgroup.(ports.CgroupEntry)
+	if !real {
+		return files, func() {}, nil
+	}
+	unified, tasks, err := entry.Entry()
+	if err != nil {
+		return files, nil, err
+	}
+	files.Unified, files.Tasks = number(unified), numbers(tasks)
+	return files, func() { closeFiles(append(tasks, unified)) }, nil
+}
+
+// Proceed implements ports.Controller.
+func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
+	return c.request(ctx, hold.Proceed, uuid, hold.Running)
+}
+
+// Abandon implements ports.Controller.
+func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
+	err := c.request(ctx, hold.Abandon, uuid, hold.Abandoned)
+	if errors.Is(err, fault.NotFound) {
+		return nil // the controller is gone, and what was begun with it
+	}
+	return err
+}
+
+func (c *Controller) request(ctx context.Context, kind hold.Kind, uuid container.UUID, want hold.Kind) error {
+	reply, err := c.ask(ctx, &hold.Message{Kind: kind, UUID: uuid, Files: hold.NoFiles()})
+	if err != nil {
+		return err
+	}
+	return c.check(reply, want)
+}
+
+// Reclaim implements ports.Controller.
+func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (ports.Held, error) {
+	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Reclaim, UUID: uuid, Files: hold.NoFiles()})
+	if err != nil {
+		return ports.Held{}, err
+	}
+	if err := c.check(reply, hold.Reclaimed); err != nil {
+		return ports.Held{}, err
+	}
+	return held(reply), nil
+}
+
+// Restore implements ports.Controller. A held container whose plan was lost
+// cannot be restarted from inside, but is held: the order makes a new plan.
+func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.Held) error {
+	plan := old.Plan
+	if plan == nil {
+		made, err := sealedBytes("plan", script(&order).Append(nil))
+		if err != nil {
+			return fault.Wrap(err, fault.System, "cannot store the start plan")
+		}
+		defer made.Close()
+		plan = made
+	}
+	files, done, err := c.files(&order, plan)
+	if err != nil {
+		return err
+	}
+	defer done()
+	files.Process, files.Network = number(old.Process), number(old.Network)
+	files.Terminals = numbers(old.Terminals)
+	if len(old.Hosts) > 0 {
+		files.Hosts = numbers(old.Hosts)
+	}
+	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Restore, UUID: order.Identity.UUID, PID: old.PID, Start: old.Start, Files: files})
+	if err != nil {
+		return err
+	}
+	return c.check(reply, hold.Restored)
+}
+
+// Acknowledge implements ports.Controller.
+func (c *Controller) Acknowledge(number uint64) error {
+	return c.send(&hold.Message{Kind: hold.Acknowledge, Number: number, Files: hold.NoFiles()})
+}
+
+// check turns an unwanted reply into an error and closes what it brought.
+func (c *Controller) check(reply *hold.Message, want hold.Kind) error {
+	if reply.Kind == want {
+		return nil
+	}
+	release(reply)
+	switch reply.Kind {
+	case hold.NotBegun, hold.NotRun:
+		errno := unix.Errno(reply.Failure.Errno)
+		return &ports.StepError{
+			Entered: reply.Failure.Entered, Index: int(reply.Failure.Index), Errno: int(errno),
+			Interpreter: reply.Failure.Interpreter, Err: errno,
+		}
+	case hold.Unknown:
+		return fault.New(fault.NotFound, fault.Driver, "controller %d does not hold the container", c.ref.PID)
+	}
+	return fault.New(fault.Internal, fault.Driver, "controller %d gave an answer of the wrong kind (%d)", c.ref.PID, reply.Kind)
+}
+
+// script is the part of an order that travels encoded.
+func script(order *ports.Order) *step.Script {
+	return &step.Script{
+		Name: order.Identity.Name, UUID: order.Identity.UUID, Prepare: order.Prepare, Enter: order.Enter,
+		Slots: order.Slots, Terminals: order.Terminals, Namespaces: order.Namespaces,
+		Users: ranges(order.IDMap.Users), Groups: ranges(order.IDMap.Groups), WaitLinks: order.WaitLinks,
+	}
+}
+
+func ranges(list []policy.IDRange) []step.Range {
+	out := make([]step.Range, 0, len(list))
+	for _, r := range list {
+		out = append(out, step.Range{Inside: r.Start, Outside: r.Target, Count: r.Count})
+	}
+	return out
+}

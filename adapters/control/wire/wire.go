@@ -1,0 +1,122 @@
+// Package wire is the form of what daemon and controller say to each other:
+// one packet a message on a SOCK_SEQPACKET socket (unix(7)), a fixed number of
+// bytes, with descriptors attached in the order of hold.Files.
+//
+// It is linked into the controller and therefore imports next to nothing.
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"virtlxcd/ports/hold"
+)
+
+// Version is spoken by both ends or not at all.
+const Version = 1
+
+// Size is the length of every message in bytes.
+const Size = 88
+
+// MaxFiles is how many descriptors the kernel lets one message carry (SCM_MAX_FD).
+const MaxFiles = 253
+
+// ErrForeign is returned for a packet that Append did not write, or whose
+// descriptors do not match it.
+var ErrForeign = errors.New("damaged or foreign control message")
+
+var order = binary.NativeEndian
+
+// Append adds the encoded message to b and its descriptors to fds.
+func Append(b []byte, fds []int, m *hold.Message) ([]byte, []int) {
+	for _, word := range [...]uint32{Version, uint32(m.Kind)} {
+		b = order.AppendUint32(b, word)
+	}
+	b = append(b, m.UUID[:]...)
+	for _, number := range [...]uint64{m.Number, uint64(m.PID), m.Start, uint64(m.Exit)} {
+		b = order.AppendUint64(b, number)
+	}
+	for _, word := range [...]uint32{m.Failure.Errno, m.Failure.Index, failureBits(m.Failure), present(&m.Files)} {
+		b = order.AppendUint32(b, word)
+	}
+	for _, list := range lists(&m.Files) {
+		b = order.AppendUint32(b, uint32(len(*list)))
+	}
+	m.Files.Each(func(fd hold.FD) { fds = append(fds, int(fd)) })
+	return b, fds
+}
+
+// Decode reads a message and takes its descriptors from fds. On ErrForeign the
+// descriptors are still the caller's.
+func Decode(b []byte, fds []int) (*hold.Message, error) {
+	if len(b) != Size || order.Uint32(b) != Version {
+		return nil, ErrForeign
+	}
+	m := &hold.Message{Kind: hold.Kind(order.Uint32(b[4:])), Files: hold.NoFiles()}
+	copy(m.UUID[:], b[8:24])
+	m.Number, m.PID = order.Uint64(b[24:]), int(order.Uint64(b[32:]))
+	m.Start, m.Exit = order.Uint64(b[40:]), int(order.Uint64(b[48:]))
+	m.Failure.Errno, m.Failure.Index = order.Uint32(b[56:]), order.Uint32(b[60:])
+	bits := order.Uint32(b[64:])
+	m.Failure.Entered, m.Failure.Interpreter = bits&1 != 0, bits&2 != 0
+	if !takeFiles(&m.Files, order.Uint32(b[68:]), b[72:], fds) {
+		return nil, ErrForeign
+	}
+	return m, nil
+}
+
+func failureBits(f hold.Failure) (bits uint32) {
+	if f.Entered {
+		bits |= 1
+	}
+	if f.Interpreter {
+		bits |= 2
+	}
+	return bits
+}
+
+func singles(f *hold.Files) [5]*hold.FD {
+	return [...]*hold.FD{&f.Plan, &f.Image, &f.Unified, &f.Process, &f.Network}
+}
+
+func lists(f *hold.Files) [4]*[]hold.FD {
+	return [...]*[]hold.FD{&f.Tasks, &f.Hosts, &f.Passed, &f.Terminals}
+}
+
+func present(f *hold.Files) (bits uint32) {
+	for i, fd := range singles(f) {
+		if *fd != hold.None {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// takeFiles gives every descriptor its place; false if the numbers differ.
+func takeFiles(f *hold.Files, bits uint32, counts []byte, fds []int) bool {
+	wanted := 0
+	for i := range singles(f) {
+		wanted += int(bits >> i & 1)
+	}
+	for i := range lists(f) {
+		n := order.Uint32(counts[4*i:])
+		if n > MaxFiles {
+			return false
+		}
+		wanted += int(n)
+	}
+	if wanted != len(fds) || bits >= 1<<5 {
+		return false
+	}
+	for i, fd := range singles(f) {
+		if bits>>i&1 != 0 {
+			*fd, fds = hold.FD(fds[0]), fds[1:]
+		}
+	}
+	for i, list := range lists(f) {
+		for n := order.Uint32(counts[4*i:]); n > 0; n-- {
+			*list, fds = append(*list, hold.FD(fds[0])), fds[1:]
+		}
+	}
+	return true
+}

@@ -1,0 +1,151 @@
+package domxml
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/device"
+)
+
+// What has no field is kept as leftovers of the definition or of the device it
+// belongs to. Place says where, counted from that owner: a path of element
+// names, with [n] for the n+1st of a name, then @name for an attribute. The
+// text of an element is its printed form; an element that a field prints but
+// whose mere presence counts has a place and no text.
+
+// leftovers collects from n, the owner, whatever was not taken.
+func leftovers(n *node) []device.Leftover {
+	c := collector{}
+	c.walk(n, "")
+	return c.found
+}
+
+type collector struct{ found []device.Leftover }
+
+func (c *collector) walk(n *node, path string) {
+	c.attributes(n, path)
+	seen := map[string]int{}
+	for _, kid := range n.kids {
+		switch {
+		case kid.kind != element:
+		case kid.taken:
+			c.walk(kid, join(path, kid.name, seen[kid.name]))
+			seen[kid.name]++
+		default:
+			c.found = append(c.found, device.Leftover{Place: path, Text: kept(kid)})
+		}
+	}
+}
+
+// kept prints an element to stand alone. The prefix lxc needs no declaration:
+// the root has it.
+func kept(n *node) string {
+	if n.name == sharingName {
+		return fragment(n.tidy())
+	}
+	return fragment(n.tidy().contain())
+}
+
+func (c *collector) attributes(n *node, path string) {
+	declared := map[string]bool{}
+	for i := range n.attrs {
+		a := &n.attrs[i]
+		if a.taken || a.name == "xmlns" || prefixOf(a.name) == "xmlns" {
+			continue
+		}
+		if prefix := prefixOf(a.name); a.space != "" && prefix != "xml" && !declared[prefix] {
+			declared[prefix] = true
+			c.found = append(c.found, device.Leftover{Place: path + "@xmlns:" + prefix, Text: a.space})
+		}
+		c.found = append(c.found, device.Leftover{Place: path + "@" + a.name, Text: a.value})
+	}
+}
+
+func join(path, name string, index int) string {
+	if index > 0 {
+		name += "[" + strconv.Itoa(index) + "]"
+	}
+	if path == "" {
+		return name
+	}
+	return path + "/" + name
+}
+
+// restorer puts leftovers back below their owner.
+type restorer struct {
+	// fixed are the children a parent had of fields, by name.
+	fixed map[*node]map[string][]*node
+}
+
+// restore puts back what leftovers took from owner. A place that is no more,
+// because the list it counts in became shorter, takes its leftover with it.
+func restore(owner *node, left []device.Leftover) {
+	r := restorer{fixed: map[*node]map[string][]*node{}}
+	for _, l := range left {
+		path, name, isAttr := strings.Cut(l.Place, "@")
+		parent := r.resolve(owner, path)
+		switch {
+		case parent == nil:
+		case isAttr:
+			if _, exists := parent.attr(name); !exists {
+				parent.set(name, l.Text)
+			}
+		case l.Text != "":
+			r.adopt(parent, l.Text)
+		}
+	}
+}
+
+func (r *restorer) adopt(parent *node, text string) {
+	kid, err := parseFragment(text)
+	if err != nil {
+		return // not written by this package
+	}
+	r.index(parent) // before it counts as one of them
+	parent.add(kid.tidy())
+}
+
+func (r *restorer) resolve(n *node, path string) *node {
+	for path != "" && n != nil {
+		var step string
+		step, path, _ = strings.Cut(path, "/")
+		n = r.step(n, step)
+	}
+	return n
+}
+
+func (r *restorer) step(parent *node, step string) *node {
+	name, index := step, 0
+	if head, tail, ok := strings.Cut(step, "["); ok {
+		name = head
+		if _, err := fmt.Sscanf(tail, "%d]", &index); err != nil {
+			return nil
+		}
+	}
+	known := r.index(parent)
+	switch {
+	case index >= 0 && index < len(known[name]):
+		return known[name][index]
+	case index != 0:
+		return nil
+	}
+	kid := el(name)
+	parent.add(kid)
+	known[name] = append(known[name], kid)
+	return kid
+}
+
+func (r *restorer) index(parent *node) map[string][]*node {
+	known, ok := r.fixed[parent]
+	if !ok {
+		known = map[string][]*node{}
+		for _, kid := range parent.kids {
+			if kid.kind == element {
+				known[kid.name] = append(known[kid.name], kid)
+			}
+		}
+		r.fixed[parent] = known
+	}
+	return known
+}

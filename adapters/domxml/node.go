@@ -1,0 +1,215 @@
+package domxml
+
+import "strings"
+
+type nodeKind uint8
+
+const (
+	element nodeKind = iota
+	text
+	comment
+	instruction
+)
+
+// node is one piece of a document. Reading a definition takes the nodes and
+// attributes that have a field; what is left over at the end is kept as it is.
+type node struct {
+	kind  nodeKind
+	name  string // with its prefix; the target of an instruction
+	local string
+	space string // URI
+	text  string // of everything but elements
+	attrs []attr
+	kids  []*node
+
+	double bool // printed with double quotes, as attached metadata is
+	taken  bool // stands in a field
+}
+
+type attr struct {
+	name, space string
+	value       string
+	taken       bool
+}
+
+// el makes an element from pairs of attribute name and value.
+func el(name string, pairs ...string) *node {
+	n := &node{name: name, local: name}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		n.attrs = append(n.attrs, attr{name: pairs[i], value: pairs[i+1]})
+	}
+	return n
+}
+
+// leaf makes an element that holds content, empty if content is.
+func leaf(name, content string, pairs ...string) *node {
+	n := el(name, pairs...)
+	n.setText(content)
+	return n
+}
+
+func (n *node) add(kids ...*node) *node {
+	n.kids = append(n.kids, kids...)
+	return n
+}
+
+func (n *node) setText(content string) {
+	n.kids = nil
+	if content != "" {
+		n.kids = []*node{{kind: text, text: content}}
+	}
+}
+
+func (n *node) set(name, value string) {
+	for i := range n.attrs {
+		if n.attrs[i].name == name {
+			n.attrs[i].value = value
+			return
+		}
+	}
+	n.attrs = append(n.attrs, attr{name: name, value: value})
+}
+
+// is matches elements without a namespace.
+func (n *node) is(name string) bool {
+	return n.kind == element && n.space == "" && n.name == name
+}
+
+// attr looks at an attribute without taking it. A nil node has none.
+func (n *node) attr(name string) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	for i := range n.attrs {
+		if n.attrs[i].name == name {
+			return n.attrs[i].value, true
+		}
+	}
+	return "", false
+}
+
+// get is attr for callers to whom absent and empty are the same.
+func (n *node) get(name string) string {
+	value, _ := n.attr(name)
+	return value
+}
+
+// take returns an attribute and marks it as understood. A nil node has none.
+func (n *node) take(name string) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	for i := range n.attrs {
+		if n.attrs[i].name == name {
+			n.attrs[i].taken = true
+			return n.attrs[i].value, true
+		}
+	}
+	return "", false
+}
+
+// pick is take for callers to whom absent and empty are the same.
+func (n *node) pick(name string) string {
+	value, _ := n.take(name)
+	return value
+}
+
+// find returns the first child of the name without taking it.
+func (n *node) find(name string) *node {
+	if n == nil {
+		return nil
+	}
+	for _, kid := range n.kids {
+		if kid.is(name) {
+			return kid
+		}
+	}
+	return nil
+}
+
+// one takes the first child of the name. Further ones are removed: an element
+// that may stand once counts only where it stands first.
+func (n *node) one(name string) *node {
+	if n == nil {
+		return nil
+	}
+	var first *node
+	kept := n.kids[:0]
+	for _, kid := range n.kids {
+		if !kid.is(name) {
+			kept = append(kept, kid)
+			continue
+		}
+		if first == nil {
+			first = kid
+			kid.taken = true
+			kept = append(kept, kid)
+		}
+	}
+	n.kids = kept
+	return first
+}
+
+// all takes every child of the name.
+func (n *node) all(name string) []*node {
+	var found []*node
+	for _, kid := range n.each(name) {
+		kid.taken = true
+		found = append(found, kid)
+	}
+	return found
+}
+
+// each returns every child of the name without taking it.
+func (n *node) each(name string) []*node {
+	if n == nil {
+		return nil
+	}
+	var found []*node
+	for _, kid := range n.kids {
+		if kid.is(name) {
+			found = append(found, kid)
+		}
+	}
+	return found
+}
+
+// remove drops the children for which gone says so.
+func (n *node) remove(gone func(*node) bool) {
+	kept := n.kids[:0]
+	for _, kid := range n.kids {
+		if !gone(kid) {
+			kept = append(kept, kid)
+		}
+	}
+	n.kids = kept
+}
+
+// content is the text directly inside n.
+func (n *node) content() string {
+	if n == nil {
+		return ""
+	}
+	if len(n.kids) == 1 && n.kids[0].kind == text {
+		return n.kids[0].text
+	}
+	var b strings.Builder
+	for _, kid := range n.kids {
+		if kid.kind == text {
+			b.WriteString(kid.text)
+		}
+	}
+	return b.String()
+}
+
+// word takes the text of the first child of the name.
+func (n *node) word(name string) string { return n.one(name).content() }
+
+// count is how many nodes hang from n, n included.
+func (n *node) count() int {
+	total := 1
+	for _, kid := range n.kids {
+		total += kid.count()
+	}
+	return total
+}

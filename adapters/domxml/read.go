@@ -1,0 +1,204 @@
+package domxml
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/device"
+	"virtlxcd/domain/fault"
+)
+
+// reader fills a definition from a tree. Its methods take from the tree what
+// has a field and bring the rest into normal form.
+type reader struct {
+	codec *Codec
+	def   *container.Definition
+	root  *node
+	// live keeps what is known only of a running container.
+	live bool
+	// bareMetadata: the element is there, with nothing to keep in it.
+	bareMetadata bool
+	noted        map[string]bool // in Unserved
+}
+
+func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
+	if err := checkRoot(root.name); err != nil {
+		return nil, err
+	}
+	r := &reader{codec: c, def: &container.Definition{}, root: root, live: live, noted: map[string]bool{}}
+	for _, step := range []func() error{
+		r.identity, r.kind, r.os, r.memory, r.processors, r.tuning, r.resource, r.idMap,
+		r.features, r.clock, r.actions, r.devices, r.labels, r.sharing, r.metadata, r.texts, r.check,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	root.arrange("domain")
+	r.def.Leftovers = leftovers(root)
+	if r.bareMetadata {
+		r.def.Leftovers = append(r.def.Leftovers, device.Leftover{Place: "metadata"})
+	}
+	return r.def, nil
+}
+
+// unserved notes what start cannot do yet.
+func (r *reader) unserved(what string) {
+	if !r.noted[what] {
+		r.noted[what] = true
+		r.def.Unserved = append(r.def.Unserved, what)
+	}
+}
+
+func (r *reader) identity() error {
+	r.def.Name = r.root.word("name")
+	if r.def.Name == "" {
+		return nameless()
+	}
+	uuid, has, err := readUUID(r.root.word("uuid"))
+	if err == nil && !has {
+		uuid, err = r.codec.entropy.NewUUID()
+	}
+	r.def.UUID = uuid
+	return err
+}
+
+var kinds = strings.Fields("qemu kqemu kvm xen lxc uml openvz test vmware hyperv vbox phyp parallels bhyve vz hvf")
+
+func (r *reader) kind() error {
+	kind, written := r.root.take("type")
+	r.root.take("id")
+	switch {
+	case !written:
+		return internal("missing domain type attribute")
+	case !slices.Contains(kinds, kind):
+		return unsupported("invalid domain type %s", kind)
+	case kind != "lxc":
+		return noCapability("ostype=exe arch=" + r.codec.options.Arch + " domaintype=" + kind)
+	}
+	return nil
+}
+
+func (r *reader) memory() error {
+	top := r.root
+	if m := top.find("maxMemory"); m != nil {
+		if m.get("slots") == "" {
+			return bad("both maximum memory size and memory slot count must be specified")
+		}
+		return unsupported("memory hotplug tunables <maxMemory> are not supported by this hypervisor driver")
+	}
+	var err error
+	if n := top.one("memory"); n.content() != "" {
+		if r.def.Memory, err = memory(n, "./memory[1]", maxMemory); err != nil {
+			return err
+		}
+		if value, written := n.attr("dumpCore"); written && value != "on" && value != "off" {
+			return badAttr(n, "dumpCore", value)
+		}
+	}
+	if n := top.one("currentMemory"); n.content() != "" {
+		if r.def.CurrentMemory, err = memory(n, "./currentMemory[1]", maxMemory); err != nil {
+			return err
+		}
+	}
+	if r.def.CurrentMemory == 0 || r.def.CurrentMemory > r.def.Memory {
+		r.def.CurrentMemory = r.def.Memory
+	}
+	return nil
+}
+
+func (r *reader) processors() error {
+	r.def.VCPUs = 1
+	n := r.root.one("vcpu")
+	if n == nil {
+		return nil
+	}
+	count, err := strconv.ParseUint(n.content(), 10, 32)
+	if err != nil {
+		return bad("maximum vcpus count must be an integer")
+	}
+	r.def.VCPUs = uint(count)
+	if err := checkCurrent(n, count); err != nil {
+		return err
+	}
+	if count == 0 {
+		return internal("CPU IDs in <numa> exceed the <vcpu> count")
+	}
+	return r.placement(n)
+}
+
+// checkCurrent leaves a smaller current number where it stands.
+func checkCurrent(n *node, count uint64) error {
+	written, ok := n.attr("current")
+	if !ok {
+		return nil
+	}
+	current, err := strconv.ParseUint(written, 10, 32)
+	switch {
+	case err != nil:
+		return badNumber(n, "current", written)
+	case count > 0 && current > count:
+		return unsupported("maximum vCPU count must not be less than current vCPU count")
+	case current == count:
+		n.take("current")
+	}
+	return nil
+}
+
+func (r *reader) placement(n *node) error {
+	switch placement := n.get("placement"); placement {
+	case "", "static":
+		n.take("placement")
+	case "auto":
+		n.take("cpuset")
+		r.unserved("vcpu placement 'auto'")
+		return nil
+	default:
+		return badAttr(n, "placement", placement)
+	}
+	list, written := n.take("cpuset")
+	if !written {
+		return nil
+	}
+	set, err := cpuList(list)
+	r.def.CPUSet = set
+	return err
+}
+
+func (r *reader) resource() error {
+	n := r.root.one("resource")
+	if n == nil {
+		return nil
+	}
+	r.def.Partition = n.word("partition")
+	if r.def.Partition == "" {
+		return bad("missing <partition> in <resource>")
+	}
+	return nil
+}
+
+func (r *reader) texts() error {
+	r.def.Title = r.root.word("title")
+	r.def.Description = r.root.word("description")
+	return nil
+}
+
+// check holds what is refused only in a document that is sound otherwise.
+func (r *reader) check() error {
+	def := r.def
+	switch {
+	case strings.Contains(def.Name, "/"):
+		return bad("name %s cannot contain '/'", def.Name)
+	case strings.Contains(def.Name, "\n"):
+		return fault.New(fault.Malformed, fault.Document, "invalid char in name: \n")
+	case strings.Contains(def.Title, "\n"):
+		return bad("Domain title can't contain newlines")
+	case def.Init.Path == "":
+		return bad("init binary must be specified")
+	case def.Memory == 0:
+		return bad("Memory size must be specified via <memory> or in the <numa> configuration")
+	}
+	return nil
+}

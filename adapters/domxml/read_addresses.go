@@ -1,0 +1,186 @@
+package domxml
+
+import (
+	"net/netip"
+	"strconv"
+
+	"virtlxcd/domain/device"
+	"virtlxcd/domain/fault"
+)
+
+func parseAddress(n *node) (device.Address, error) {
+	address := device.Address{Prefix: -1}
+	written := n.pick("address")
+	if written == "" {
+		return address, bad("Missing required address in <ip>")
+	}
+	var ok bool
+	if address.IP, ok = parseIP(written, n.pick("family")); !ok {
+		return address, bad("Invalid address '%s' in <ip>", written)
+	}
+	if prefix := n.pick("prefix"); prefix != "" {
+		value, err := strconv.ParseUint(prefix, 10, 8)
+		if err != nil || int(value) > address.IP.BitLen() {
+			return address, bad("Invalid prefix value '%s' in <ip>", prefix)
+		}
+		if value > 0 { // zero stands for "not written"
+			address.Prefix = int(value)
+		}
+	}
+	if peer := n.pick("peer"); peer != "" {
+		if address.Peer, ok = parseIP(peer, family(address.IP)); !ok {
+			return address, fault.New(fault.InvalidArgument, fault.API, "Invalid peer '%s' in <ip>", peer)
+		}
+	}
+	return address, nil
+}
+
+func family(ip netip.Addr) string {
+	if ip.Is6() {
+		return "ipv6"
+	}
+	return "ipv4"
+}
+
+// parseIP reads an address of the family; one that is no family does not bind.
+func parseIP(text, wanted string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" {
+		return netip.Addr{}, false
+	}
+	if (wanted == "ipv4" || wanted == "ipv6") && family(ip) != wanted {
+		return netip.Addr{}, false
+	}
+	return ip, true
+}
+
+func badRoute(format string, args ...any) error {
+	return fault.New(fault.BadDefinition, fault.Network, "guest interface: "+format+" in route definition", args...)
+}
+
+func parseRoute(n *node) (device.Route, error) {
+	route := device.Route{Prefix: -1, Family: n.pick("family")}
+	to, gateway, netmask := n.pick("address"), n.pick("gateway"), n.pick("netmask")
+	var ok bool
+	switch {
+	case to == "":
+		return route, badRoute("Missing required address attribute")
+	case gateway == "":
+		return route, badRoute("Missing required gateway attribute")
+	}
+	if route.To, ok = parseIP(to, ""); !ok {
+		return route, badRoute("Bad network address '%s'", to)
+	}
+	if route.Gateway, ok = parseIP(gateway, ""); !ok {
+		return route, badRoute("Bad gateway address '%s'", gateway)
+	}
+	if netmask != "" {
+		if route.Netmask, ok = parseIP(netmask, ""); !ok {
+			return route, badRoute("Bad netmask address '%s'", netmask)
+		}
+	}
+	if err := routeNumbers(n, &route); err != nil {
+		return route, err
+	}
+	if err := routeFamily(&route); err != nil {
+		return route, err
+	}
+	return route, routeNetwork(&route)
+}
+
+func routeNumbers(n *node, route *device.Route) error {
+	if prefix, written := n.take("prefix"); written {
+		value, err := strconv.ParseUint(prefix, 10, 31)
+		if err != nil {
+			return badNumber(n, "prefix", prefix)
+		}
+		route.Prefix = int(value)
+	}
+	if metric, written := n.take("metric"); written {
+		value, err := strconv.ParseUint(metric, 10, 32)
+		switch {
+		case err != nil:
+			return badNumber(n, "metric", metric)
+		case value == 0:
+			return badStructure("Invalid value for attribute 'metric' in element 'route': Zero is not permitted")
+		}
+		route.Metric = uint(value)
+	}
+	return nil
+}
+
+// routeFamily checks that everything in the route is of the family that was
+// written, or of IPv4 where none was.
+func routeFamily(route *device.Route) error {
+	wanted, name := "ipv4", "IPv4"
+	switch route.Family {
+	case "", "ipv4":
+	case "ipv6":
+		wanted, name = "ipv6", "IPv6"
+	default:
+		return badRoute("Unrecognized family '%s'", route.Family)
+	}
+	for _, part := range []struct {
+		what string
+		ip   netip.Addr
+	}{{"address", route.To}, {"netmask", route.Netmask}, {"gateway", route.Gateway}} {
+		switch {
+		case !part.ip.IsValid() || family(part.ip) == wanted:
+		case route.Family == "":
+			return badRoute("No family specified for non-IPv4 %s '%s'", part.what, part.ip)
+		default:
+			return badRoute("%s family specified for non-%s %s '%s'", route.Family, name, part.what, part.ip)
+		}
+	}
+	switch {
+	case wanted == "ipv6" && route.Netmask.IsValid():
+		return badRoute("Specifying netmask invalid for IPv6 address '%s'", route.To)
+	case route.Netmask.IsValid() && route.Prefix >= 0:
+		return fault.New(fault.BadDefinition, fault.Network,
+			"guest interface: Route definition cannot have both a prefix and a netmask")
+	case route.Prefix > route.To.BitLen():
+		return fault.New(fault.BadDefinition, fault.Network,
+			"guest interface: Invalid prefix %d specified in route definition, must be 0 - %d", route.Prefix, route.To.BitLen())
+	}
+	return nil
+}
+
+// routeNetwork refuses an address with bits outside its network.
+func routeNetwork(route *device.Route) error {
+	bits := route.Prefix
+	switch {
+	case route.Netmask.IsValid():
+		var contiguous bool
+		if bits, contiguous = maskBits(route.Netmask); !contiguous {
+			return nil
+		}
+	case bits < 0 && route.To.IsUnspecified():
+		return nil
+	case bits < 0:
+		bits = device.DefaultPrefix(route.To)
+	}
+	network, err := route.To.Prefix(bits)
+	if err != nil || network.Addr() != route.To {
+		return fault.New(fault.BadDefinition, fault.Network,
+			"guest interface: Address '%s' in route definition is not a network address", route.To)
+	}
+	return nil
+}
+
+func maskBits(mask netip.Addr) (bits int, contiguous bool) {
+	ended := false
+	for _, b := range mask.AsSlice() {
+		for shift := 7; shift >= 0; shift-- {
+			set := b>>shift&1 == 1
+			if set && ended {
+				return 0, false
+			}
+			if set {
+				bits++
+			} else {
+				ended = true
+			}
+		}
+	}
+	return bits, true
+}

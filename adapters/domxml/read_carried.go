@@ -1,0 +1,228 @@
+package domxml
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The devices here have no fields. They are checked and brought into normal
+// form, then carried along.
+
+var (
+	diskKinds   = strings.Fields("block file dir network volume nvme vhostuser vhostvdpa")
+	diskDevices = strings.Fields("disk cdrom floppy lun")
+	diskBuses   = strings.Fields("ide fdc scsi virtio xen usb uml sata sd none")
+	// diskSource is the attribute that holds the source, by kind.
+	diskSource = map[string]string{"block": "dev", "file": "file", "dir": "dir"}
+	busPrefix  = []struct{ prefix, bus string }{
+		{"xvd", "xen"}, {"ubd", "uml"}, {"hd", "ide"}, {"sd", "scsi"}, {"vd", "virtio"}, {"fd", "fdc"},
+	}
+)
+
+func (r *reader) disk(n *node) error {
+	setDefault(n, "type", "file")
+	setDefault(n, "device", "disk")
+	kind, form, target := n.get("type"), n.get("device"), n.find("target")
+	switch {
+	case !slices.Contains(diskKinds, kind):
+		return badAttr(n, "type", kind)
+	case !slices.Contains(diskDevices, form):
+		return badAttr(n, "device", form)
+	case target.get("dev") == "":
+		return targetless(n.find("source").get(diskSource[kind]))
+	}
+	dev := target.get("dev")
+	if diskSource[kind] != "" && form == "disk" && n.find("source").get(diskSource[kind]) == "" {
+		return sourceless(dev)
+	}
+	if err := guessBus(n, target); err != nil {
+		return err
+	}
+	if form == "cdrom" && n.find("readonly") == nil {
+		n.add(el("readonly"))
+	}
+	r.unserved("disk '" + dev + "'")
+	return addDrive(n, target)
+}
+
+func guessBus(n, target *node) error {
+	dev := target.get("dev")
+	if bus, written := target.attr("bus"); written {
+		if !slices.Contains(diskBuses, bus) {
+			return badAttr(target, "bus", bus)
+		}
+		return nil
+	}
+	for _, guess := range busPrefix {
+		if strings.HasPrefix(dev, guess.prefix) {
+			target.set("bus", guess.bus)
+			return nil
+		}
+	}
+	if n.find("address") != nil {
+		return nil
+	}
+	return bad("Unknown disk name '%s' and no address specified", dev)
+}
+
+// drives are the buses whose disks get a drive address: how many units a bus
+// has, and how many buses a controller.
+var drives = map[string]struct{ units, buses int }{"ide": {2, 2}, "scsi": {7, 1}, "sata": {6, 1}, "fdc": {2, 1}}
+
+func addDrive(n, target *node) error {
+	bus := target.get("bus")
+	shape, has := drives[bus]
+	if !has || n.find("address") != nil {
+		return nil
+	}
+	dev := target.get("dev")
+	index, ok := diskIndex(dev)
+	switch {
+	case bus == "fdc" && n.get("device") != "floppy", !ok:
+		return internal("Invalid harddisk device name: %s", dev)
+	}
+	perController := shape.units * shape.buses
+	n.add(el("address", "type", "drive",
+		"controller", strconv.Itoa(index/perController),
+		"bus", strconv.Itoa(index%perController/shape.units),
+		"target", "0",
+		"unit", strconv.Itoa(index%shape.units)))
+	return nil
+}
+
+// diskIndex counts the letters after the prefix like the columns of a sheet:
+// sda is 0, sdz 25, sdaa 26. More than two letters are refused.
+func diskIndex(dev string) (int, bool) {
+	for _, guess := range busPrefix {
+		letters, ok := strings.CutPrefix(dev, guess.prefix)
+		if !ok {
+			continue
+		}
+		letters = strings.TrimRight(letters, "0123456789")
+		if letters == "" || len(letters) > 2 {
+			return 0, false
+		}
+		index := 0
+		for _, letter := range []byte(letters) {
+			if letter < 'a' || letter > 'z' {
+				return 0, false
+			}
+			index = index*26 + int(letter-'a') + 1
+		}
+		return index - 1, true
+	}
+	return 0, false
+}
+
+func checkDisks(devices *node) error {
+	seen := map[string]*node{}
+	for _, n := range devices.each("disk") {
+		dev := n.find("target").get("dev")
+		if earlier := seen[dev]; earlier != nil {
+			return bad("target '%s' duplicated for disk sources '%s' and '%s'", dev, diskPath(earlier), diskPath(n))
+		}
+		seen[dev] = n
+	}
+	return nil
+}
+
+func diskPath(n *node) string { return n.find("source").get(diskSource[n.get("type")]) }
+
+// addControllers numbers the controllers and adds those that devices imply.
+func addControllers(devices *node) {
+	highest := map[string]int{} // per kind, plus one
+	for _, n := range devices.each("controller") {
+		setDefault(n, "type", "ide")
+		kind := n.get("type")
+		index, err := strconv.Atoi(n.get("index"))
+		if err != nil || index < 0 {
+			index = highest[kind]
+			n.set("index", strconv.Itoa(index))
+		}
+		highest[kind] = max(highest[kind], index+1)
+	}
+	need := func(kind string, index int) {
+		for ; highest[kind] <= index && index < 1024; highest[kind]++ {
+			devices.add(el("controller", "type", kind, "index", strconv.Itoa(highest[kind])))
+		}
+	}
+	for _, n := range devices.kids {
+		if n.kind != element {
+			continue
+		}
+		switch target := n.find("target"); {
+		case n.name == "disk":
+			address := n.find("address")
+			if index, err := strconv.Atoi(address.get("controller")); err == nil && address.get("type") == "drive" {
+				need(target.get("bus"), index)
+			}
+		case (n.name == "console" || n.name == "channel") && target.get("type") == "virtio":
+			need("virtio-serial", 0)
+		case n.name == "smartcard":
+			need("ccid", 0)
+		}
+	}
+}
+
+var hostDeviceParts = map[string]struct{ element, noun string }{
+	"misc": {"char", "character"}, "storage": {"block", "block"}, "net": {"interface", "net"},
+}
+
+func (r *reader) hostDevice(n *node) error {
+	mode, written := n.attr("mode")
+	if written && mode != "subsystem" && mode != "capabilities" {
+		return unsupported("unknown hostdev mode '%s'", mode)
+	}
+	setDefault(n, "mode", "subsystem")
+	kind, source := n.get("type"), n.find("source")
+	switch {
+	case kind == "":
+		return bad("missing source address type")
+	case source == nil:
+		return bad("Missing <source> element in hostdev device")
+	}
+	if mode == "capabilities" {
+		part, known := hostDeviceParts[kind]
+		switch {
+		case !known:
+			return unsupported("unknown host device source address type '%s'", kind)
+		case source.find(part.element).content() == "":
+			return bad("Missing <%s> element in hostdev %s device", part.element, part.noun)
+		}
+	} else {
+		setDefault(n, "managed", "no")
+	}
+	r.unserved("hostdev '" + kind + "'")
+	return nil
+}
+
+func (r *reader) input(*node) error {
+	return internal("Input devices are not supported by this virtualization driver.")
+}
+
+func (r *reader) graphics(*node) error {
+	return internal("missing video model and cannot determine default")
+}
+
+func (r *reader) video(n *node) error {
+	if n.find("model").get("type") == "" {
+		return r.graphics(n)
+	}
+	return nil
+}
+
+func (r *reader) balloon(n *node) error {
+	if _, written := n.attr("model"); !written {
+		return missingAttr(n, "model")
+	}
+	return nil
+}
+
+func (r *reader) redirection(*node) error {
+	return unsupported("cannot add redirected USB device: USB is disabled for this domain")
+}
+
+func (r *reader) memoryDevice(*node) error {
+	return unsupported("memory devices are not supported by this driver")
+}

@@ -1,0 +1,162 @@
+package domxml
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/device"
+)
+
+// deviceReaders knows the devices that are more than carried along.
+var deviceReaders = map[string]func(*reader, *node) error{
+	"filesystem": (*reader).filesystem,
+	"interface":  (*reader).link,
+	"console":    (*reader).console,
+	"disk":       (*reader).disk,
+	"hostdev":    (*reader).hostDevice,
+	"serial":     (*reader).character,
+	"parallel":   (*reader).character,
+	"channel":    (*reader).channel,
+	"input":      (*reader).input,
+	"graphics":   (*reader).graphics,
+	"video":      (*reader).video,
+	"memballoon": (*reader).balloon,
+	"redirdev":   (*reader).redirection,
+	"memory":     (*reader).memoryDevice,
+}
+
+// deviceNames are the children of devices that may have an alias.
+var deviceNames = orders["domain/devices"]
+
+func (r *reader) devices() error {
+	n := r.root.one("devices")
+	r.def.Emulator = n.word("emulator")
+	if r.def.Emulator == "" {
+		r.def.Emulator = r.codec.options.Emulator
+	}
+	if n == nil {
+		return nil
+	}
+	for _, kid := range n.kids {
+		if kid.kind != element || kid.space != "" {
+			continue
+		}
+		if _, known := deviceNames[kid.name]; known && !r.live {
+			kid.remove(func(part *node) bool { return part.is("alias") })
+		}
+		read := deviceReaders[kid.name]
+		if read == nil {
+			continue
+		}
+		if err := read(r, kid); err != nil {
+			return err
+		}
+	}
+	numberPorts(n, "serial")
+	numberPorts(n, "parallel")
+	addControllers(n)
+	return checkDisks(n)
+}
+
+var (
+	filesystemKinds = strings.Fields("mount bind ram block file template volume")
+	accessModes     = strings.Fields("passthrough mapped squash")
+	fsDrivers       = strings.Fields("path handle loop nbd ploop virtiofs default")
+	// sourceNames are the attributes that hold the source, by kind.
+	sourceNames = map[device.FilesystemKind]string{
+		device.HostDir: "dir", device.GuestDir: "dir", device.Block: "dev", device.ImageFile: "file", device.Template: "name",
+	}
+)
+
+func (r *reader) filesystem(n *node) error {
+	n.taken = true
+	fs := device.Filesystem{Kind: device.HostDir}
+	if kind, written := n.take("type"); written {
+		if !slices.Contains(filesystemKinds, kind) {
+			return badAttr(n, "type", kind)
+		}
+		fs.Kind = device.FilesystemKind(kind)
+	}
+	mode, written := n.take("accessmode")
+	switch {
+	case written && !slices.Contains(accessModes, mode):
+		return badAttr(n, "accessmode", mode)
+	case !written && !r.live:
+		mode = "passthrough"
+	}
+	fs.AccessMode = mode
+	target, hasTarget := n.one("target").take("dir")
+	fs.Target = target
+	if err := readSource(n.one("source"), &fs); err != nil {
+		return err
+	}
+	if !hasTarget {
+		return targetless(fs.Source)
+	}
+	fs.ReadOnly = n.one("readonly") != nil
+	if err := checkFilesystem(n); err != nil {
+		return err
+	}
+	if fs.Kind != device.HostDir && fs.Kind != device.GuestDir && fs.Kind != device.Memory {
+		r.unserved("filesystem type '" + string(fs.Kind) + "'")
+	}
+	n.arrange("domain/devices/filesystem")
+	fs.Leftovers = leftovers(n)
+	r.def.Filesystems = append(r.def.Filesystems, fs)
+	return nil
+}
+
+// readSource takes what the kind asks for. A volume has two attributes and no
+// field: they stay where they are.
+func readSource(n *node, fs *device.Filesystem) error {
+	switch fs.Kind {
+	case device.Memory:
+		usage, written := n.take("usage")
+		if !written {
+			return bad("missing 'usage' attribute for RAM filesystem")
+		}
+		if _, err := strconv.ParseUint(usage, 10, 64); err != nil {
+			return bad("cannot parse usage '%s' for RAM filesystem", usage)
+		}
+		size, err := scaled(usage, n.pick("units"), "usage", kib, maxMemory)
+		fs.Usage = size / kib
+		return err
+	case device.PoolVolume:
+		if n == nil {
+			return sourceless(fs.Target)
+		}
+		if n.get("pool") == "" || n.get("volume") == "" {
+			return bad("'pool' and 'volume' must be specified together for 'pool' type source")
+		}
+		return nil
+	}
+	source, written := n.take(sourceNames[fs.Kind])
+	if !written {
+		return sourceless(fs.Target)
+	}
+	fs.Source = source
+	return nil
+}
+
+func checkFilesystem(n *node) error {
+	if driver := n.find("driver"); driver != nil {
+		if kind, written := driver.attr("type"); written && !slices.Contains(fsDrivers, kind) {
+			return badAttr(driver, "type", kind)
+		}
+	}
+	for _, name := range []string{"space_hard_limit", "space_soft_limit"} {
+		limit := n.one(name)
+		if limit == nil {
+			continue
+		}
+		size, err := scaled(limit.content(), limit.get("unit"), "./"+name+"[1]", 1, maxMemory)
+		if err != nil {
+			return err
+		}
+		limit.taken = false
+		limit.set("unit", "bytes")
+		limit.setText(number(size))
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package domxml
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/policy"
+)
+
+// architectures are the names a document may use at all.
+var architectures = strings.Fields(`alpha armv6l armv7l armv7b aarch64 cris i686 ia64 itanium lm32 loongarch64 m68k
+	microblaze microblazeel mips mipsel mips64 mips64el or32 parisc parisc64 ppc ppcle ppc64 ppc64le ppcemb riscv32
+	riscv64 s390 s390x sh4 sh4eb sparc sparc64 unicore32 x86_64 xtensa xtensaeb`)
+
+// siblings are the 32-bit architectures that a 64-bit kernel runs too.
+var siblings = map[string]string{
+	"x86_64": "i686", "s390x": "s390", "ppc64": "ppc", "parisc64": "parisc", "sparc64": "sparc",
+	"mips64": "mips", "mips64el": "mipsel",
+}
+
+func (r *reader) os() error {
+	n := r.root.one("os")
+	kind := n.one("type")
+	if kind.content() == "" {
+		return bad("an os <type> must be specified")
+	}
+	if err := r.arch(kind); err != nil {
+		return err
+	}
+	def := &r.def.Init
+	def.Path = n.word("init")
+	def.Dir = n.word("initdir")
+	def.User = n.word("inituser")
+	def.Group = n.word("initgroup")
+	def.CommandLine = n.word("cmdline")
+	for _, arg := range n.all("initarg") {
+		if arg.content() == "" {
+			return bad("No data supplied for <initarg> element")
+		}
+		def.Args = append(def.Args, arg.content())
+	}
+	for _, env := range n.all("initenv") {
+		name := env.pick("name")
+		switch {
+		case name == "":
+			return bad("No name supplied for <initenv> element")
+		case env.content() == "":
+			return bad("No value supplied for <initenv name='%s'> element", name)
+		}
+		def.Env = append(def.Env, container.EnvVar{Name: name, Value: env.content()})
+	}
+	return nil
+}
+
+func (r *reader) arch(kind *node) error {
+	host := r.codec.options.Arch
+	r.def.Arch = kind.pick("arch")
+	if r.def.Arch == "" {
+		r.def.Arch = host
+	}
+	arch := r.def.Arch
+	served := arch == host || arch == siblings[host] && arch != ""
+	switch os := kind.content(); {
+	case os == "exe" && served:
+		return nil
+	case !served && !slices.Contains(architectures, arch):
+		return unsupported("Unknown architecture %s", arch)
+	case os == "hvm":
+		return noCapability("arch=" + arch + " domaintype=lxc")
+	case !slices.Contains([]string{"exe", "xen", "linux", "uml", "xenpvh"}, os):
+		return unsupported("unknown OS type '%s'", os)
+	default:
+		return noCapability("ostype=" + os + " arch=" + arch + " domaintype=lxc")
+	}
+}
+
+func (r *reader) idMap() error {
+	n := r.root.one("idmap")
+	var wanted policy.IDMap
+	var err error
+	if wanted.Users, err = idRanges(n.all("uid")); err != nil {
+		return err
+	}
+	if wanted.Groups, err = idRanges(n.all("gid")); err != nil {
+		return err
+	}
+	if n != nil { // the nodes follow the ranges into their order
+		slices.SortStableFunc(n.kids, func(a, b *node) int { return cmp.Compare(start(a), start(b)) })
+	}
+	r.def.IDMap, err = wanted.Normalize()
+	return err
+}
+
+func start(n *node) uint64 {
+	value, _ := strconv.ParseUint(n.get("start"), 10, 32)
+	return value
+}
+
+func idRanges(nodes []*node) ([]policy.IDRange, error) {
+	var ranges []policy.IDRange
+	for _, n := range nodes {
+		var parsed [3]uint32
+		for i, name := range [3]string{"start", "target", "count"} {
+			value, err := strconv.ParseUint(n.pick(name), 10, 32)
+			if err != nil {
+				return nil, bad("invalid idmap start/target/count settings")
+			}
+			parsed[i] = uint32(value)
+		}
+		ranges = append(ranges, policy.IDRange{Start: parsed[0], Target: parsed[1], Count: parsed[2]})
+	}
+	return ranges, nil
+}
+
+func (r *reader) actions() error {
+	ordinary := []string{"destroy", "restart", "rename-restart", "preserve"}
+	crash := append([]string{"coredump-destroy", "coredump-restart"}, ordinary...)
+	for _, action := range []struct {
+		name, fallback string
+		known          []string
+		field          *string
+	}{
+		{"on_poweroff", "destroy", ordinary, &r.def.OnPoweroff},
+		{"on_reboot", "restart", ordinary, &r.def.OnReboot},
+		{"on_crash", "destroy", crash, &r.def.OnCrash},
+	} {
+		wanted := r.root.word(action.name)
+		if wanted == "" {
+			wanted = action.fallback
+		}
+		if !slices.Contains(action.known, wanted) {
+			return unsupported("unknown %s action: %s", action.name, wanted)
+		}
+		*action.field = wanted
+	}
+	return nil
+}

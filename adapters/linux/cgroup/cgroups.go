@@ -1,0 +1,140 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// Options say where groups are.
+type Options struct {
+	// Mountinfo is the table in which hierarchies are looked up; empty: this
+	// process's own.
+	Mountinfo string
+	// Base is put before every partition ("/vlx-ab12cd"), so that daemons under
+	// a prefix of their own never meet the host's groups. Empty: none.
+	Base string
+}
+
+// Cgroups makes and finds groups. It keeps nothing about them: a daemon that
+// starts anew finds the same.
+type Cgroups struct {
+	*layout
+	base string
+	log  *slog.Logger
+}
+
+var _ ports.Cgroups = (*Cgroups)(nil)
+
+// New looks up the hierarchies. Nothing is made before the first Create.
+func New(options Options, log *slog.Logger) (*Cgroups, error) {
+	if options.Mountinfo == "" {
+		options.Mountinfo = "/proc/self/mountinfo"
+	}
+	base := strings.TrimRight(options.Base, "/")
+	if base != "" && (path.Clean(base) != base || base[0] != '/') {
+		return nil, invalid("'%s' is not a clean absolute path", options.Base)
+	}
+	found, err := readLayout(options.Mountinfo)
+	if err != nil {
+		return nil, err
+	}
+	return &Cgroups{layout: found, base: base, log: log}, nil
+}
+
+// Create: see ports.Cgroups.
+func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgroup, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, stopped(err, "unable to create a control group")
+	}
+	where, err := groupPath(c.base, partition, name)
+	if err != nil {
+		return nil, err
+	}
+	g := c.group(where)
+	for i := range c.all {
+		if err := c.makeGroup(i, g.dirs[i]); err != nil {
+			g.discard(i)
+			return nil, err
+		}
+	}
+	g.fresh = true
+	return g, nil
+}
+
+// Open: see ports.Cgroups. A group that is left in some hierarchies only is
+// found: it can still be killed and removed.
+func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {
+	if err := checkPath(c.base, where); err != nil {
+		return nil, err
+	}
+	g := c.group(where)
+	for _, dir := range g.dirs {
+		if exists(dir) {
+			return g, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, fault.ControlGroup, "no control group '%s'", where)
+}
+
+func (c *Cgroups) group(where string) *Group {
+	g := &Group{layout: c.layout, path: where, dirs: make([]string, len(c.all)), log: c.log}
+	for i, h := range c.all {
+		g.dirs[i] = h.root + where
+	}
+	return g
+}
+
+// makeGroup makes one directory. The parents are only looked at when the
+// kernel says that they are missing: mostly they are there.
+func (c *Cgroups) makeGroup(i int, dir string) error {
+	err := unix.Mkdir(dir, 0o755)
+	if errors.Is(err, unix.ENOENT) {
+		if err := c.makeParents(i, path.Dir(dir)); err != nil {
+			return err
+		}
+		err = unix.Mkdir(dir, 0o755)
+	}
+	if errors.Is(err, unix.EEXIST) {
+		err = c.replace(dir)
+	}
+	if err != nil {
+		return classify(err, "unable to create control group '%s'", dir)
+	}
+	if err := c.equip(i, dir); err != nil {
+		_ = unix.Rmdir(dir)
+		return err
+	}
+	return nil
+}
+
+// replace removes a leftover and makes the directory anew.
+func (c *Cgroups) replace(dir string) error {
+	populated, err := populated(dir)
+	if err != nil {
+		return err
+	}
+	if populated {
+		return fault.New(fault.Busy, fault.ControlGroup, "control group '%s' exists and processes live in it", dir)
+	}
+	if err := removeTree(dir); err != nil {
+		return err
+	}
+	return unix.Mkdir(dir, 0o755)
+}
+
+// classify leaves faults alone and reports an errno.
+func classify(err error, format string, args ...any) error {
+	var known *fault.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return failed(err, format, args...)
+}

@@ -1,0 +1,99 @@
+package cgroup
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/ports"
+)
+
+// Group is one container's group: the same path in every hierarchy.
+type Group struct {
+	*layout
+	path  string
+	dirs  []string // as layout.all
+	log   *slog.Logger
+	fresh bool // made by us and no device list written yet
+
+	counters counters
+}
+
+var (
+	_ ports.Cgroup      = (*Group)(nil)
+	_ ports.CgroupEntry = (*Group)(nil)
+)
+
+// Path is the path below the top of each hierarchy, as /proc/PID/cgroup shows it.
+func (g *Group) Path() string { return g.path }
+
+// dir is the group's directory in the hierarchy of a controller.
+func (g *Group) dir(controller string) (dir string, version int, ok bool) {
+	i, ok := g.by[controller]
+	if !ok {
+		return "", 0, false
+	}
+	if g.all[i].unified {
+		return g.dirs[i], 2, true
+	}
+	return g.dirs[i], 1, true
+}
+
+// Entry: see ports.CgroupEntry.
+func (g *Group) Entry() (unified *os.File, tasks []*os.File, err error) {
+	return enter(g.layout, g.dirs)
+}
+
+// enter opens the ways into a group. Plain descriptors: none of them is ever
+// waited for, so none belongs into the poller.
+func enter(l *layout, dirs []string) (unified *os.File, tasks []*os.File, err error) {
+	for i, h := range l.all {
+		name, flags := dirs[i]+"/tasks", unix.O_WRONLY
+		if h.unified {
+			name, flags = dirs[i], unix.O_RDONLY|unix.O_DIRECTORY
+		}
+		fd, err := openAt(name, flags)
+		if err != nil {
+			closeAll(unified, tasks)
+			return nil, nil, failed(err, "unable to open control group '%s'", name)
+		}
+		if file := os.NewFile(uintptr(fd), name); h.unified {
+			unified = file
+		} else {
+			tasks = append(tasks, file)
+		}
+	}
+	return unified, tasks, nil
+}
+
+func closeAll(unified *os.File, tasks []*os.File) {
+	if unified != nil {
+		_ = unified.Close()
+	}
+	for _, file := range tasks {
+		_ = file.Close()
+	}
+}
+
+// Mounts: see ports.CgroupEntry.
+func (g *Group) Mounts() []ports.CgroupDir {
+	mounts := make([]ports.CgroupDir, len(g.all))
+	for i, h := range g.all {
+		mounts[i] = ports.CgroupDir{Name: h.name, Path: g.dirs[i], Links: h.links}
+	}
+	return mounts
+}
+
+// discard removes the first n directories of a group that could not be made.
+func (g *Group) discard(n int) {
+	for _, dir := range g.dirs[:n] {
+		if err := unix.Rmdir(dir); err != nil && !vanished(err) {
+			g.log.Warn("unable to remove a control group that was not finished", "path", dir, "error", err)
+		}
+	}
+}
+
+// short is the group's own name, for messages.
+func (g *Group) short() string { return g.path[strings.LastIndexByte(g.path, '/')+1:] }

@@ -1,0 +1,147 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many processes are held by descriptor at a time.
+const batch = 128
+
+// Signal: see ports.Cgroup.
+func (g *Group) Signal(ctx context.Context, signum int) error {
+	if _, err := g.signalAll(ctx, signum); err != nil {
+		return err
+	}
+	return nil
+}
+
+// signalAll reaches processes that were started meanwhile too: it ends when a
+// listing shows nobody new. It returns how many it reached.
+func (g *Group) signalAll(ctx context.Context, signum int) (int, error) {
+	dir := g.dirs[g.processes()]
+	done := map[int]bool{}
+	for {
+		if err := ctx.Err(); err != nil {
+			return len(done), stopped(err, "unable to signal all processes of '%s'", g.short())
+		}
+		pids, err := members(dir)
+		if err != nil {
+			return len(done), failed(err, "unable to list the processes of '%s'", g.short())
+		}
+		var fresh []int
+		for _, pid := range pids {
+			if !done[pid] {
+				fresh = append(fresh, pid)
+			}
+		}
+		if len(fresh) == 0 {
+			return len(done), nil
+		}
+		fresh = fresh[:min(len(fresh), batch)]
+		if err := signalBatch(dir, fresh, unix.Signal(signum)); err != nil {
+			return len(done), failed(err, "unable to signal the processes of '%s'", g.short())
+		}
+		for _, pid := range fresh {
+			done[pid] = true
+		}
+	}
+}
+
+// signalBatch holds the processes by descriptor, lists the group once more and
+// signals those still in it: a number that has gone to a stranger meanwhile is
+// not in the second list.
+func signalBatch(dir string, pids []int, signum unix.Signal) error {
+	held := make(map[int]int, len(pids))
+	defer func() {
+		for _, fd := range held {
+			_ = unix.Close(fd)
+		}
+	}()
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		held[pid] = fd
+	}
+	still, err := members(dir)
+	if err != nil {
+		return err
+	}
+	for _, pid := range still {
+		fd, ok := held[pid]
+		if !ok {
+			continue
+		}
+		if err := unix.PidfdSendSignal(fd, signum, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Kill: see ports.Cgroup.
+func (g *Group) Kill(ctx context.Context) error {
+	if g.unified() {
+		err := writeValue(g.dirs[0]+"/cgroup.kill", "1")
+		if err == nil {
+			return waitEvents(ctx, g.dirs[0], "populated", false)
+		}
+		if !vanished(err) {
+			return failed(err, "unable to kill the processes of '%s'", g.short())
+		}
+		if !exists(g.dirs[0]) {
+			return nil
+		}
+	}
+	return g.killEach(ctx)
+}
+
+// killEach is for kernels without cgroup.kill. Freezing keeps a group that
+// forks faster than it is killed from winning; where it cannot be frozen
+// repetition must do.
+func (g *Group) killEach(ctx context.Context) error {
+	for {
+		if err := g.setFrozenBriefly(ctx); err != nil {
+			g.log.Debug("killing a control group without freezing it", "path", g.path, "error", err)
+		}
+		reached, err := g.signalAll(ctx, int(unix.SIGKILL))
+		thawing := g.Thaw(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+		if reached == 0 {
+			return nil
+		}
+		if thawing != nil {
+			g.log.Warn("unable to thaw a killed control group", "path", g.path, "error", thawing)
+		}
+		if err := g.waitOne(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Group) setFrozenBriefly(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, freezeLimit/20)
+	defer cancel()
+	return g.setFrozen(ctx, true)
+}
+
+// waitOne waits until the first process of the group has ended.
+func (g *Group) waitOne(ctx context.Context) error {
+	pids, err := members(g.dirs[g.processes()])
+	if err != nil {
+		return failed(err, "unable to list the processes of '%s'", g.short())
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	return waitProcess(ctx, pids[0])
+}

@@ -1,0 +1,193 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/policy"
+)
+
+// change is one control file to be written.
+type change struct {
+	controller string // that must be there
+	path       string
+	value      string
+	what       string // for messages: "memory limit"
+}
+
+// Apply: see ports.Cgroup.
+func (g *Group) Apply(ctx context.Context, limits policy.Limits) error {
+	if err := ctx.Err(); err != nil {
+		return stopped(err, "unable to set the limits of '%s'", g.short())
+	}
+	changes, err := g.plan(limits)
+	if err != nil {
+		return err
+	}
+	return g.perform(changes)
+}
+
+// plan turns limits into writes, in the order the kernel accepts.
+func (g *Group) plan(limits policy.Limits) ([]change, error) {
+	var changes []change
+	for _, part := range []func(policy.Limits) ([]change, error){g.planMemory, g.planCPU, g.planRest} {
+		more, err := part(limits)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, more...)
+	}
+	return changes, nil
+}
+
+// perform writes all changes or, if one fails, none: what was there before is
+// put back in reverse order, so that each step undoes one that was allowed.
+func (g *Group) perform(changes []change) error {
+	before := make([]string, len(changes))
+	for i, c := range changes {
+		old, err := swapValue(c.path, c.value)
+		if err == nil {
+			before[i] = old
+			continue
+		}
+		for k := i - 1; k >= 0; k-- {
+			// An empty write would not reach the kernel.
+			if undo := writeValue(changes[k].path, before[k]+"\n"); undo != nil {
+				g.log.Warn("unable to restore a limit", "path", changes[k].path, "value", before[k], "error", undo)
+			}
+		}
+		return g.refused(err, c)
+	}
+	return nil
+}
+
+// refused says in words why a limit was not taken.
+func (g *Group) refused(err error, c change) error {
+	switch {
+	case vanished(err):
+		return g.writeFailed(err, c.controller, c.path[:strings.LastIndexByte(c.path, '/')], "")
+	case errors.Is(err, unix.EBUSY) && c.controller == "memory":
+		return tooSmall(err, c.what)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENOSPC):
+		wrapped := fault.Wrap(err, fault.InvalidArgument, "the kernel refuses '%s' as %s", c.value, c.what)
+		wrapped.Area = fault.ControlGroup
+		return wrapped
+	}
+	return failed(err, "unable to set the %s to '%s'", c.what, c.value)
+}
+
+// tooSmall: the container uses more than the limit would allow, and the kernel
+// could not make it use less.
+func tooSmall(err error, what string) error {
+	return failed(err, "unable to set the %s below what is in use", what)
+}
+
+// in starts a change in the hierarchy of a controller.
+func (g *Group) in(controller, file, value, what string) (change, error) {
+	dir, _, ok := g.dir(controller)
+	if !ok {
+		return change{}, missing(controller)
+	}
+	return change{controller: controller, path: dir + "/" + file, value: value, what: what}, nil
+}
+
+func (g *Group) planCPU(limits policy.Limits) ([]change, error) {
+	if limits.CPUShares == nil && limits.CPUPeriod == nil && (limits.CPUQuota == nil || *limits.CPUQuota == 0) {
+		return nil, nil
+	}
+	dir, version, ok := g.dir("cpu")
+	if !ok {
+		return nil, missing("cpu")
+	}
+	if version == 2 {
+		return planCPUUnified(dir, limits)
+	}
+	var changes []change
+	add := func(file, value, what string) {
+		changes = append(changes, change{"cpu", dir + "/" + file, value, what})
+	}
+	if limits.CPUShares != nil {
+		add("cpu.shares", strconv.FormatUint(*limits.CPUShares, 10), "processor shares")
+	}
+	if limits.CPUPeriod != nil {
+		add("cpu.cfs_period_us", strconv.FormatUint(*limits.CPUPeriod, 10), "processor period")
+	}
+	if quota := limits.CPUQuota; quota != nil && *quota != 0 {
+		add("cpu.cfs_quota_us", strconv.FormatInt(max(*quota, -1), 10), "processor quota")
+	}
+	return changes, nil
+}
+
+// planCPUUnified writes quota and period together, keeping what is not wished.
+func planCPUUnified(dir string, limits policy.Limits) ([]change, error) {
+	var changes []change
+	if limits.CPUShares != nil {
+		weight := strconv.FormatUint(weight(*limits.CPUShares), 10)
+		changes = append(changes, change{"cpu", dir + "/cpu.weight", weight, "processor shares"})
+	}
+	quota := limits.CPUQuota
+	if quota != nil && *quota == 0 {
+		quota = nil
+	}
+	if quota == nil && limits.CPUPeriod == nil {
+		return changes, nil
+	}
+	text, err := readValue(dir + "/cpu.max")
+	if err != nil && !vanished(err) {
+		return nil, failed(err, "unable to read the processor quota")
+	}
+	words := append(strings.Fields(text), "max", "100000")
+	if len(strings.Fields(text)) == 2 {
+		words = words[:2]
+	} else {
+		words = words[len(words)-2:]
+	}
+	if quota != nil {
+		words[0] = "max"
+		if *quota > 0 {
+			words[0] = strconv.FormatInt(*quota, 10)
+		}
+	}
+	if limits.CPUPeriod != nil {
+		words[1] = strconv.FormatUint(*limits.CPUPeriod, 10)
+	}
+	return append(changes, change{"cpu", dir + "/cpu.max", words[0] + " " + words[1], "processor quota"}), nil
+}
+
+// weight maps shares (2 ... 262144, default 1024) to version 2's weight
+// (1 ... 10000, default 100) along a curve that keeps both ends and the default.
+func weight(shares uint64) uint64 {
+	l := math.Log2(float64(min(max(shares, 2), 262144)))
+	// The default comes out a hair above 100, which must not become 101.
+	exact := math.Pow(10, (l*l+125*l)/612-7.0/34)
+	return min(max(uint64(math.Ceil(exact-1e-6)), 1), 10000)
+}
+
+func (g *Group) planRest(limits policy.Limits) ([]change, error) {
+	var changes []change
+	if limits.PIDs != nil {
+		value := "max"
+		if *limits.PIDs < policy.Unlimited {
+			value = strconv.FormatUint(*limits.PIDs, 10)
+		}
+		c, err := g.in("pids", "pids.max", value, "process limit")
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c)
+	}
+	if limits.CPUSet != "" {
+		c, err := g.in("cpuset", "cpuset.cpus", limits.CPUSet, "processor set")
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}

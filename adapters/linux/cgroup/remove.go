@@ -1,0 +1,231 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remove: see ports.Cgroup. Groups that were made inside go too.
+func (g *Group) Remove(ctx context.Context) error {
+	for pause := (pauses{}); ; {
+		busy, err := g.removeAll()
+		if err != nil {
+			return err
+		}
+		if busy == "" {
+			g.counters.close()
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return stopped(err, "control group '%s' is still in use", g.short())
+		}
+		if err := g.waitEmpty(ctx, busy, &pause); err != nil {
+			return err
+		}
+	}
+}
+
+// removeAll tries every hierarchy and returns the first directory that is busy.
+func (g *Group) removeAll() (busy string, err error) {
+	for _, dir := range g.dirs {
+		switch failure := removeTree(dir); {
+		case failure == nil:
+		case inUse(failure):
+			if busy == "" {
+				busy = dir
+			}
+		case err == nil:
+			err = failed(failure, "unable to remove control group '%s'", dir)
+		}
+	}
+	return busy, err
+}
+
+// waitEmpty waits until it makes sense to try again: for the event where there
+// is one, else for one process, else (nothing lives there, so the kernel is
+// just not done) a moment.
+func (g *Group) waitEmpty(ctx context.Context, dir string, pause *pauses) error {
+	occupied, err := populated(dir)
+	if err != nil {
+		return err
+	}
+	if !occupied {
+		if err := pause.wait(ctx); err != nil {
+			return stopped(err, "control group '%s' is still in use", g.short())
+		}
+		return nil
+	}
+	if g.unified() && dir == g.dirs[0] {
+		return waitEvents(ctx, dir, "populated", false)
+	}
+	pids, err := members(dir)
+	if err != nil {
+		return failed(err, "unable to list the processes of '%s'", dir)
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	return waitProcess(ctx, pids[0])
+}
+
+func inUse(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) }
+
+// removeTree removes a group and those inside, deepest first. What is gone is
+// fine.
+func removeTree(dir string) error {
+	err := unix.Rmdir(dir)
+	if err == nil || vanished(err) {
+		return nil
+	}
+	if !inUse(err) {
+		return err
+	}
+	inside, listing := children(dir)
+	if listing != nil {
+		return listing
+	}
+	if len(inside) == 0 {
+		return err
+	}
+	for _, child := range inside {
+		if err := removeTree(child); err != nil {
+			return err
+		}
+	}
+	if err := unix.Rmdir(dir); err != nil && !vanished(err) {
+		return err
+	}
+	return nil
+}
+
+// Sweep: see ports.Cgroups. It looks into standard partitions and those with
+// the partition suffix, and takes nothing but groups named like a container's.
+func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) ([]string, error) {
+	var removed []string
+	for _, where := range c.leftovers() {
+		if err := ctx.Err(); err != nil {
+			return removed, stopped(err, "unable to look through all control groups")
+		}
+		if keep(where) {
+			continue
+		}
+		gone, err := c.group(where).sweep()
+		if err != nil {
+			return removed, err
+		}
+		if gone {
+			removed = append(removed, where)
+		}
+	}
+	return removed, nil
+}
+
+// sweep removes the group if nothing lives in it anywhere. One that somebody
+// enters meanwhile is left.
+func (g *Group) sweep() (bool, error) {
+	for _, dir := range g.dirs {
+		occupied, err := populated(dir)
+		if occupied || err != nil {
+			return false, err
+		}
+	}
+	busy, err := g.removeAll()
+	return busy == "" && err == nil, err
+}
+
+// leftovers lists the groups of containers in any hierarchy, in order.
+func (c *Cgroups) leftovers() []string {
+	var found []string
+	for _, h := range c.all {
+		c.walk(h, func(dir string, isGroup bool) {
+			if isGroup {
+				found = append(found, strings.TrimPrefix(dir, h.root))
+			}
+		})
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// maxDepth bounds how deep partitions are looked for.
+const maxDepth = 32
+
+// walk visits containers' groups, and partitions after what is in them.
+func (c *Cgroups) walk(h *hierarchy, visit func(dir string, isGroup bool)) {
+	var inside func(dir string, depth int)
+	inside = func(dir string, depth int) {
+		entries, err := os.ReadDir(dir)
+		if err != nil || depth > maxDepth {
+			return
+		}
+		for _, entry := range entries {
+			name := entry.Name()
+			switch {
+			case !entry.IsDir():
+			case strings.HasSuffix(name, suffix):
+				visit(dir+"/"+name, true)
+			case depth == 0 && standard(name) || strings.HasSuffix(name, partitionSuffix):
+				inside(dir+"/"+name, depth+1)
+				visit(dir+"/"+name, false)
+			}
+		}
+	}
+	inside(h.root+c.base, 0)
+}
+
+// ControllersGroup makes the group of the processes that hold containers, apart
+// from all containers, and opens the ways into it as Group.Entry does.
+func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks []*os.File, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, stopped(err, "unable to create the group of controllers")
+	}
+	g := c.group(c.base + "/machine/" + controllersName)
+	for i, dir := range g.dirs {
+		if err := c.ensureGroup(i, dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	return enter(c.layout, g.dirs)
+}
+
+// ensureGroup makes a directory or takes the one that is there, as it is.
+func (c *Cgroups) ensureGroup(i int, dir string) error {
+	if exists(dir) {
+		return c.equip(i, dir)
+	}
+	if err := c.makeParents(i, dir[:strings.LastIndexByte(dir, '/')]); err != nil {
+		return err
+	}
+	if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return failed(err, "unable to create control group '%s'", dir)
+	}
+	return c.equip(i, dir)
+}
+
+// Close removes the directories of this daemon's own base in which nothing is
+// left. Containers that go on running keep theirs. The host's partitions stay.
+func (c *Cgroups) Close() error {
+	if c.base == "" {
+		return nil
+	}
+	var first error
+	for _, h := range c.all {
+		remove := func(dir string, isGroup bool) {
+			if isGroup {
+				return
+			}
+			_ = unix.Rmdir(dir + "/" + controllersName)
+			if err := unix.Rmdir(dir); err != nil && !vanished(err) && !inUse(err) && first == nil {
+				first = failed(err, "unable to remove partition '%s'", dir)
+			}
+		}
+		c.walk(h, remove)
+		remove(h.root+c.base, false)
+	}
+	return first
+}

@@ -1,0 +1,60 @@
+package netlink
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// dyingLimit bounds how long a name is waited for. A pair goes some ten
+// milliseconds after the last process of its namespace; one that stays for
+// seconds is in use.
+const dyingLimit = 5 * time.Second
+
+// awaitGone returns when the host link is no longer what has the name. Only one
+// end of a pair can be about to go by itself: any other kind is refused at once.
+func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
+	kind, err := l.kindOf(name)
+	if err != nil {
+		return err
+	}
+	if kind != "veth" && kind != "" {
+		return inUse(name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dyingLimit)
+	defer cancel()
+	events, err := nl.SubscribeAt(l.homeHandle(), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
+	if err != nil {
+		return failed(err, "unable to watch link '%s'", name)
+	}
+	// Closing is what ends a pending Receive; closing twice does nothing.
+	defer events.Close()
+	defer context.AfterFunc(ctx, events.Close)()
+	for {
+		// Subscribed before it looks, so no deletion is missed.
+		if found, err := l.index(name); err != nil || found != index {
+			return nil
+		}
+		_, _, err := events.Receive()
+		switch {
+		case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
+			return stopped(ctx.Err(), "link '%s' is still there", name)
+		case ctx.Err() != nil:
+			return inUse(name)
+		case errors.Is(err, unix.ENOBUFS): // events were lost: look again
+		case errors.Is(err, os.ErrClosed):
+			return inUse(name)
+		case err != nil:
+			return failed(err, "unable to watch link '%s'", name)
+		}
+	}
+}
+
+func inUse(name string) error {
+	return failed(unix.EEXIST, "unable to make link '%s'", name)
+}

@@ -1,0 +1,77 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+	"virtlxcd/ports"
+)
+
+// Host is the ports.HostInfo of the machine whose files lie below a root.
+type Host struct {
+	root  string
+	fixed atomic.Pointer[host.Facts] // the part that is read once
+	place atomic.Pointer[topology]
+}
+
+var _ ports.HostInfo = (*Host)(nil)
+
+// New reads below root: "" or "/" for this machine, a directory laid out like
+// one in tests. Nothing is read yet.
+func New(root string) *Host {
+	if root == "/" {
+		root = ""
+	}
+	return &Host{root: root}
+}
+
+// Facts may be called from several goroutines. Two first calls at once may both
+// read what is to be read once. The result shares nothing with other calls.
+func (h *Host) Facts(ctx context.Context) (*host.Facts, error) {
+	if err := ctx.Err(); err != nil {
+		kind := fault.Aborted
+		if errors.Is(err, context.DeadlineExceeded) {
+			kind = fault.Timeout
+		}
+		return nil, fault.Wrap(err, kind, "the host was not looked at")
+	}
+	facts := *h.once()
+	facts.SuspendModes = slices.Clone(facts.SuspendModes)
+	facts.Cgroups = slices.Clone(facts.Cgroups)
+	for i := range facts.Cgroups {
+		facts.Cgroups[i].Controllers = slices.Clone(facts.Cgroups[i].Controllers)
+	}
+	facts.Hostname = h.line("/proc/sys/kernel/hostname")
+	facts.Memory = h.memory("/proc/meminfo")
+	facts.PageSizes = h.pageSizes(facts.Memory)
+	facts.InitPaths = h.initPaths()
+	h.topology(facts.Memory).fill(&facts)
+	return &facts, nil
+}
+
+// once returns the facts that do not change while the host is up.
+func (h *Host) once() *host.Facts {
+	if known := h.fixed.Load(); known != nil {
+		return known
+	}
+	facts := &host.Facts{
+		Arch:          h.arch(),
+		KernelRelease: h.line("/proc/sys/kernel/osrelease"),
+		BootID:        h.line("/proc/sys/kernel/random/boot_id"),
+		MHz:           h.mhz(),
+		SuspendModes:  h.suspendModes(),
+		NetNamespaces: h.exists("/proc/self/ns/net"),
+		// A limit of none is how administrators switch them off.
+		UserNamespaces: h.exists("/proc/self/ns/user") && h.line("/proc/sys/user/max_user_namespaces") != "0",
+	}
+	facts.UUID = h.uuid()
+	facts.LastCapability = h.lastCapability()
+	facts.Capabilities = h.capabilities()
+	h.mounts(facts)
+	h.fixed.Store(facts)
+	return facts
+}

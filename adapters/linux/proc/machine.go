@@ -1,0 +1,136 @@
+package proc
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/host"
+)
+
+// arch asks the kernel where it does not tell in a file (before 6.1).
+func (h *Host) arch() string {
+	if arch := h.line("/proc/sys/kernel/arch"); arch != "" {
+		return arch
+	}
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(name.Machine[:])
+}
+
+// uuid is the firmware's, as for other programs of the interface, else the
+// installation's, else one derived from the host name, which at least stays
+// the same. Firmware of cheap boards has all digits alike: that is none.
+func (h *Host) uuid() [16]byte {
+	for _, path := range []string{"/sys/class/dmi/id/product_uuid", "/sys/devices/virtual/dmi/id/product_uuid", "/etc/machine-id"} {
+		uuid, err := container.ParseUUID(h.line(path))
+		if err == nil && strings.Trim(hex.EncodeToString(uuid[:]), hex.EncodeToString(uuid[:1])[:1]) != "" {
+			return uuid
+		}
+	}
+	var uuid [16]byte
+	sum := sha256.Sum256([]byte("virtlxcd host " + h.line("/proc/sys/kernel/hostname")))
+	copy(uuid[:], sum[:])
+	uuid[6] = uuid[6]&0x0f | 0x80 // version 8: made by a rule of our own
+	uuid[8] = uuid[8]&0x3f | 0x80
+	return uuid
+}
+
+// mhz is the speed of the first processor when it was first asked for.
+func (h *Host) mhz() int {
+	text := h.read("/proc/cpuinfo")
+	for _, label := range []string{"cpu MHz", "clock", "cpu MHz static"} {
+		digits, _, _ := strings.Cut(strings.TrimSuffix(field(text, label), "MHz"), ".")
+		if mhz, err := strconv.Atoi(digits); err == nil && mhz > 0 {
+			return mhz
+		}
+	}
+	return 0
+}
+
+// suspendModes reads what the kernel offers. Hybrid is suspend to disk that
+// ends in suspend to memory instead of power off.
+func (h *Host) suspendModes() []string {
+	var modes []string
+	states := strings.Fields(h.line("/sys/power/state"))
+	if slices.Contains(states, "mem") {
+		modes = append(modes, "suspend_mem")
+	}
+	how := strings.Fields(strings.NewReplacer("[", " ", "]", " ").Replace(h.line("/sys/power/disk")))
+	if slices.Contains(states, "disk") && !slices.Contains(how, "disabled") {
+		modes = append(modes, "suspend_disk")
+		if slices.Contains(how, "suspend") {
+			modes = append(modes, "suspend_hybrid")
+		}
+	}
+	return modes
+}
+
+func (h *Host) lastCapability() uint {
+	last, err := strconv.ParseUint(h.line("/proc/sys/kernel/cap_last_cap"), 10, 8)
+	if err != nil || last > 63 {
+		return 0
+	}
+	return uint(last)
+}
+
+// capabilities are those a child of this process can have: permitted here and
+// within the bounding set.
+func (h *Host) capabilities() uint64 {
+	status := h.read("/proc/self/status")
+	permitted, err := strconv.ParseUint(field(status, "CapPrm"), 16, 64)
+	if err != nil {
+		return 0
+	}
+	bounding, err := strconv.ParseUint(field(status, "CapBnd"), 16, 64)
+	if err != nil {
+		return 0
+	}
+	return permitted & bounding
+}
+
+// memory reads the total of a meminfo file in KiB, of the host or of a node.
+func (h *Host) memory(path string) uint64 {
+	for line := range strings.Lines(string(h.read(path))) {
+		_, value, found := strings.Cut(line, "MemTotal:")
+		if !found {
+			continue
+		}
+		digits, _, _ := strings.Cut(strings.TrimSpace(value), " ")
+		kib, err := strconv.ParseUint(digits, 10, 64)
+		if err != nil {
+			return 0
+		}
+		return kib
+	}
+	return 0
+}
+
+// pageSizes lists the base size, which all memory comes in, and the pools.
+func (h *Host) pageSizes(memory uint64) []host.PageSize {
+	const pools = "/sys/kernel/mm/hugepages"
+	base := uint64(os.Getpagesize()) >> 10
+	sizes := []host.PageSize{{KiB: base, Count: memory / base}}
+	for _, name := range h.names(pools) {
+		digits, isPool := strings.CutPrefix(name, "hugepages-")
+		kib, err := strconv.ParseUint(strings.TrimSuffix(digits, "kB"), 10, 64)
+		if !isPool || err != nil {
+			continue
+		}
+		count, err := strconv.ParseUint(h.line(pools+"/"+name+"/nr_hugepages"), 10, 64)
+		if err == nil {
+			sizes = append(sizes, host.PageSize{KiB: kib, Count: count})
+		}
+	}
+	slices.SortFunc(sizes, func(a, b host.PageSize) int { return cmp.Compare(a.KiB, b.KiB) })
+	return sizes
+}

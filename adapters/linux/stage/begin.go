@@ -1,0 +1,247 @@
+package stage
+
+import (
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/launch/step"
+	"virtlxcd/ports/hold"
+)
+
+// Kernel implements hold.Kernel.
+type Kernel struct {
+	Null, Log int // what the stage gets as standard descriptors until it has a terminal
+}
+
+// parentEnds are the ends of the two pipes that stay with the controller.
+type parentEnds struct{ outcome, release int }
+
+// Begin implements hold.Kernel.
+func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) (hold.Born, hold.Failure) {
+	slots, failure := prepare(script)
+	if failure.Failed() {
+		return hold.Born{}, failure
+	}
+	born, err := k.clone(script, files, int(network), slots)
+	kept := make([]hold.FD, 0, len(script.Terminals))
+	for _, slot := range script.Terminals {
+		kept = append(kept, hold.FD(slots[slot]))
+		slots[slot] = -1
+	}
+	closeAll(slots)
+	if err != nil {
+		for _, master := range kept {
+			unix.Close(int(master))
+		}
+		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
+	}
+	born.Terminals = kept
+	return born, hold.Failure{}
+}
+
+// clone makes the process. The masters of the terminals are not handed over.
+func (k *Kernel) clone(script *step.Script, files *hold.Files, network int, slots []int) (hold.Born, error) {
+	parent, child, err := pipes()
+	if err != nil {
+		return hold.Born{}, err
+	}
+	pidfd := -1
+	attr := &syscall.ProcAttr{
+		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: k.layOut(script, files, network, child, slots),
+		Sys: processAttributes(script, files, network, &pidfd),
+	}
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(imageFD), stageArguments(files), attr)
+	closeAll([]int{child.outcome, child.release})
+	if err != nil {
+		closeAll([]int{parent.outcome, parent.release})
+		return hold.Born{}, err
+	}
+	return hold.Born{
+		PID: pid, Start: startTime(pid), Process: hold.FD(pidfd), Network: networkOf(script, pid, network),
+		Release: hold.FD(parent.release), Outcome: hold.FD(parent.outcome),
+	}, nil
+}
+
+// pipes makes the report pipe and the go pipe.
+func pipes() (parent, child parentEnds, err error) {
+	var report, release [2]int
+	if err = unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
+		return parent, child, err
+	}
+	if err = unix.Pipe2(release[:], unix.O_CLOEXEC); err != nil {
+		closeAll(report[:])
+		return parent, child, err
+	}
+	unix.SetNonblock(report[0], true)
+	return parentEnds{report[0], release[1]}, parentEnds{report[1], release[0]}, nil
+}
+
+func stageArguments(files *hold.Files) []string {
+	return []string{"libvirt_lxc", Name, strconv.Itoa(len(files.Tasks)), strconv.Itoa(len(files.Passed))}
+}
+
+// layOut orders the stage's descriptors as report.go names them. A descriptor
+// that is not there is /dev/null, so that numbers stay in place.
+func (k *Kernel) layOut(script *step.Script, files *hold.Files, network int, child parentEnds, slots []int) []uintptr {
+	order := []int{k.Null, k.Log, k.Log, int(files.Plan), int(files.Image), child.outcome, child.release, network}
+	for _, list := range [][]hold.FD{files.Tasks, files.Passed} {
+		for _, fd := range list {
+			order = append(order, int(fd))
+		}
+	}
+	order = append(order, slots...)
+	base := len(order) - len(slots)
+	for _, slot := range script.Terminals {
+		order[base+slot] = -1
+	}
+	numbers := make([]uintptr, len(order))
+	for i, fd := range order {
+		if fd < 0 {
+			fd = k.Null
+		}
+		numbers[i] = uintptr(fd)
+	}
+	return numbers
+}
+
+// processAttributes says how the process is born: in its namespaces and, with
+// cgroup v2, in its group.
+func processAttributes(script *step.Script, files *hold.Files, network int, pidfd *int) *syscall.SysProcAttr {
+	sys := &syscall.SysProcAttr{PidFD: pidfd, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
+	for _, wish := range []struct {
+		on   bool
+		flag uintptr
+	}{
+		{script.Namespaces.User, unix.CLONE_NEWUSER}, {script.Namespaces.IPC, unix.CLONE_NEWIPC},
+		{script.Namespaces.UTS, unix.CLONE_NEWUTS}, {script.Namespaces.Net && network < 0, unix.CLONE_NEWNET},
+	} {
+		if wish.on {
+			sys.Cloneflags |= wish.flag
+		}
+	}
+	if script.Namespaces.User {
+		sys.UidMappings, sys.GidMappings = mappings(script.Users), mappings(script.Groups)
+		sys.GidMappingsEnableSetgroups = true
+		sys.Credential = &syscall.Credential{}
+	}
+	if files.Unified != hold.None {
+		sys.UseCgroupFD, sys.CgroupFD = true, int(files.Unified)
+	}
+	return sys
+}
+
+func mappings(ranges []step.Range) []syscall.SysProcIDMap {
+	mapped := make([]syscall.SysProcIDMap, 0, len(ranges))
+	for _, r := range ranges {
+		mapped = append(mapped, syscall.SysProcIDMap{ContainerID: int(r.Inside), HostID: int(r.Outside), Size: int(r.Count)})
+	}
+	return mapped
+}
+
+// networkOf opens the network namespace of a process that got its own.
+func networkOf(script *step.Script, pid, given int) hold.FD {
+	if !script.Namespaces.Net {
+		return hold.None
+	}
+	var fd int
+	var err error
+	if given >= 0 {
+		fd, err = unix.FcntlInt(uintptr(given), unix.F_DUPFD_CLOEXEC, 0)
+	} else {
+		fd, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	if err != nil {
+		return hold.None
+	}
+	return hold.FD(fd)
+}
+
+// startTime reads field 22 of /proc/PID/stat (proc(5)): the second field is a
+// name in parentheses that may hold anything, so counting starts behind it.
+func startTime(pid int) (ticks uint64) {
+	text := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	end := len(text) - 1
+	for end >= 0 && text[end] != ')' {
+		end--
+	}
+	if end < 0 || end+2 > len(text) {
+		return 0
+	}
+	rest := text[end+2:]
+	var field string
+	for range 20 { // fields 3 to 22
+		field, rest = cut(rest, ' ')
+	}
+	ticks, _ = strconv.ParseUint(field, 10, 64)
+	return ticks
+}
+
+// Release implements hold.Kernel.
+func (k *Kernel) Release(release hold.FD) {
+	unix.Write(int(release), []byte{1})
+	unix.Close(int(release))
+}
+
+// Outcome implements hold.Kernel.
+func (k *Kernel) Outcome(outcome hold.FD) (hold.Progress, hold.Failure) {
+	var report [reportSize]byte
+	n, err := unix.Read(int(outcome), report[:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return hold.NoNews, hold.Failure{}
+	case n < reportSize:
+		return hold.Gone, hold.Failure{}
+	}
+	failure := decode(report[:])
+	if failure.Failed() {
+		return hold.Stuck, failure
+	}
+	return hold.Executing, failure
+}
+
+// Reap implements hold.Kernel.
+func (k *Kernel) Reap(pid int, process hold.FD) (status int, ended bool) {
+	var wait unix.WaitStatus
+	for {
+		got, err := unix.Wait4(pid, &wait, unix.WNOHANG, nil)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case got == pid:
+			return int(wait), true
+		case err == nil:
+			return 0, false
+		}
+		break
+	}
+	if err := unix.PidfdSendSignal(int(process), 0, nil, 0); err != unix.ESRCH {
+		return 0, false
+	}
+	status, _ = rememberedExit(int(process))
+	return status, true
+}
+
+// Kill implements hold.Kernel.
+func (k *Kernel) Kill(process hold.FD) {
+	unix.PidfdSendSignal(int(process), unix.SIGKILL, nil, 0)
+}
+
+// Load reads a script from sealed memory.
+func Load(plan int) (*step.Script, bool) {
+	var status unix.Stat_t
+	if unix.Fstat(plan, &status) != nil || status.Size <= 0 || status.Size > maxScript {
+		return nil, false
+	}
+	encoded := make([]byte, status.Size)
+	if n, err := unix.Pread(plan, encoded, 0); err != nil || int64(n) != status.Size {
+		return nil, false
+	}
+	script, err := step.Decode(encoded)
+	return script, err == nil
+}
+
+// maxScript bounds a start script; arguments and environment are bounded by
+// execve(2) anyway.
+const maxScript = 16 << 20

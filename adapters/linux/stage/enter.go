@@ -1,0 +1,240 @@
+package stage
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/launch/step"
+	"virtlxcd/ports/hold"
+)
+
+// Name is the first argument that makes the program a stage.
+const Name = "stage"
+
+// entering is the stage at work. It runs on the process's first thread, which
+// alone survives the final exec: what is per thread counts there only.
+type entering struct {
+	slots   []int
+	tasks   []int
+	files   []int
+	report  int
+	release int
+	oldRoot int
+}
+
+// Run carries out Enter with the descriptors that Begin laid out. It returns
+// only on failure, which it has reported.
+func Run(arguments []string) {
+	setOOMScore("0")
+	e, script := layOut(arguments)
+	if script == nil {
+		e.fail(hold.Failure{Errno: uint32(unix.EBADMSG)})
+		return
+	}
+	for i := range script.Enter {
+		op := &script.Enter[i]
+		if err := e.one(op); err != nil {
+			e.fail(hold.Failure{Index: uint32(i), Errno: errnoOf(err), Interpreter: missesInterpreter(op, err)})
+			return
+		}
+	}
+}
+
+// layOut finds the descriptors from the counts in arguments: tasks, files.
+func layOut(arguments []string) (*entering, *step.Script) {
+	e := &entering{report: reportFD, release: goFD, oldRoot: -1}
+	script, ok := Load(planFD)
+	if !ok || len(arguments) != 2 {
+		return e, nil
+	}
+	if err := unix.Setns(networkFD, unix.CLONE_NEWNET); err != nil && err != unix.EINVAL {
+		return e, nil // EINVAL: no namespace was handed over, a new one is in place
+	}
+	next := firstTaskFD
+	e.tasks, next = consecutive(next, number(arguments[0]))
+	e.files, next = consecutive(next, number(arguments[1]))
+	e.slots, _ = consecutive(next, script.Slots)
+	return e, script
+}
+
+func consecutive(first, n int) (fds []int, next int) {
+	for i := range n {
+		fds = append(fds, first+i)
+	}
+	return fds, first + n
+}
+
+// number reads a decimal number that the parent wrote.
+func number(text string) (n int) {
+	for i := range len(text) {
+		n = n*10 + int(text[i]-'0')
+	}
+	return n
+}
+
+// fail reports a failure, or with the zero Failure that exec comes next.
+func (e *entering) fail(failure hold.Failure) {
+	report := encode(failure)
+	unix.Write(e.report, report[:])
+}
+
+// missesInterpreter tells a missing interpreter from a missing program: both
+// are ENOENT for execve(2).
+func missesInterpreter(op *step.Op, err error) bool {
+	var status unix.Stat_t
+	return op.Code == step.Exec && err == unix.ENOENT && unix.Stat(op.Path, &status) == nil
+}
+
+func (e *entering) one(op *step.Op) error {
+	switch op.Code {
+	case step.Attach:
+		return attach(e.slots[op.Slot], op.Path)
+	case step.Mount:
+		return mount(op)
+	case step.Bind:
+		return bind(op)
+	case step.Protect:
+		return protect(op)
+	case step.Unmount:
+		return unmount(op.Path)
+	case step.MakePrivate:
+		return unix.Mount("", op.Path, "", unix.MS_REC|unix.MS_PRIVATE, "")
+	case step.Pivot:
+		return e.pivot(e.slots[op.Slot], op.Path)
+	case step.Forget:
+		return e.forget()
+	case step.Link:
+		return symlink(op.Source, op.Path)
+	}
+	return e.other(op)
+}
+
+func (e *entering) other(op *step.Op) error {
+	switch op.Code {
+	case step.Join:
+		return e.join()
+	case step.NewCgroupView:
+		return unix.Unshare(unix.CLONE_NEWCGROUP)
+	case step.LoopbackUp:
+		return loopbackUp()
+	case step.Hostname:
+		return unix.Sethostname([]byte(op.Path))
+	case step.Wait:
+		return e.wait()
+	case step.Limit:
+		return limit(int(op.Value), op.Major, op.Minor)
+	case step.Persona:
+		return persona(op.Value)
+	case step.Session:
+		return session(op.Path)
+	case step.Become:
+		return become(op)
+	case step.Directory:
+		return unix.Chdir(op.Path)
+	case step.Files:
+		return e.passFiles()
+	case step.Exec:
+		return e.execute(op)
+	}
+	return unix.ENOSYS
+}
+
+// join moves this thread into the v1 cgroups. A thread that moves itself needs
+// none of the locks that moving another process takes (milliseconds).
+func (e *entering) join() error {
+	for _, tasks := range e.tasks {
+		if _, err := unix.Write(tasks, []byte("0")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait reads the go-ahead; an end of file means that the controller gave up.
+func (e *entering) wait() error {
+	var one [1]byte
+	for {
+		n, err := unix.Read(e.release, one[:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return unix.ECANCELED
+		}
+		return nil
+	}
+}
+
+// limit sets a resource limit; a hard limit that may not be raised is kept.
+func limit(resource int, soft, hard uint64) error {
+	wish := syscall.Rlimit{Cur: soft, Max: hard}
+	err := syscall.Setrlimit(resource, &wish)
+	if err != syscall.EPERM {
+		return err
+	}
+	var present syscall.Rlimit
+	if err := syscall.Getrlimit(resource, &present); err != nil {
+		return err
+	}
+	return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: min(soft, present.Max), Max: present.Max})
+}
+
+func persona(value uint64) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, uintptr(value), 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// session makes the terminal this session's and the standard descriptors.
+func session(terminal string) error {
+	if _, err := unix.Setsid(); err != nil {
+		return err
+	}
+	tty, err := unix.Open(terminal, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlSetInt(tty, unix.TIOCSCTTY, 0); err != nil {
+		return err
+	}
+	for standard := range 3 {
+		if err := unix.Dup3(tty, standard, 0); err != nil {
+			return err
+		}
+	}
+	return unix.Close(tty)
+}
+
+// passFiles gives the passed files the numbers from 3 on and lets exec close
+// all others. The report pipe is moved out of the way.
+func (e *entering) passFiles() error {
+	safe := reportFD + len(e.files) + len(e.slots) + len(e.tasks) + 64
+	report, err := unix.FcntlInt(uintptr(e.report), unix.F_DUPFD_CLOEXEC, safe)
+	if err != nil {
+		return err
+	}
+	e.report = report
+	for i, file := range e.files {
+		if e.files[i], err = unix.FcntlInt(uintptr(file), unix.F_DUPFD_CLOEXEC, safe); err != nil {
+			return err
+		}
+	}
+	for i, file := range e.files {
+		if err := unix.Dup3(file, planFD+i, 0); err != nil {
+			return err
+		}
+	}
+	return unix.CloseRange(uint(planFD+len(e.files)), 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// execute announces itself, so that the pipe's end can be told from a death on
+// the way, and becomes init.
+func (e *entering) execute(op *step.Op) error {
+	e.fail(hold.Failure{})
+	resetSignals()
+	return syscall.Exec(op.Path, op.Words, op.Env)
+}

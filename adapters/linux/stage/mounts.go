@@ -1,0 +1,148 @@
+package stage
+
+import (
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/launch/step"
+)
+
+// pivot makes the detached mount the root. The old root stays mounted on top of
+// it, where no path leads, until forget.
+func (e *entering) pivot(root int, place string) (err error) {
+	if e.oldRoot, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, place, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return err
+	}
+	if err := unix.Fchdir(root); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	return unix.Chdir("/")
+}
+
+func (e *entering) forget() error {
+	if err := unix.Fchdir(e.oldRoot); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return err
+	}
+	unix.Close(e.oldRoot)
+	return unix.Chdir("/")
+}
+
+// attach puts a detached mount at path, which it makes if need be.
+func attach(mount int, path string) error {
+	if err := makeTarget(mount, path); err != nil {
+		return err
+	}
+	return unix.MoveMount(mount, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+// makeTarget makes a mount point of the kind of what is to be mounted: a
+// directory or an empty file.
+func makeTarget(mount int, path string) error {
+	var target, source unix.Stat_t
+	if unix.Stat(path, &target) == nil {
+		return nil
+	}
+	if err := unix.Fstat(mount, &source); err != nil {
+		return err
+	}
+	if source.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return makeDirs(path)
+	}
+	if err := makeDirs(parent(path)); err != nil {
+		return err
+	}
+	fd, err := unix.Open(path, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// makeDirs is mkdir -p for an absolute, clean path.
+func makeDirs(path string) error {
+	if path == "" || path == "/" {
+		return nil
+	}
+	err := unix.Mkdir(path, 0o755)
+	switch err {
+	case unix.EEXIST:
+		return nil
+	case unix.ENOENT:
+		if err := makeDirs(parent(path)); err != nil {
+			return err
+		}
+		return unix.Mkdir(path, 0o755)
+	}
+	return err
+}
+
+func parent(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '/' {
+			return path[:i]
+		}
+	}
+	return "/"
+}
+
+// mount mounts a kernel filesystem. The attributes have the values of mount(2).
+func mount(op *step.Op) error {
+	if err := makeDirs(op.Path); err != nil {
+		return err
+	}
+	err := unix.Mount(op.Source, op.Path, op.Source, uintptr(attributes(op.Flags)), op.Data)
+	if err == unix.ENODEV && op.Flags&step.Optional != 0 {
+		return nil
+	}
+	return err
+}
+
+// bind shows one path inside at another.
+func bind(op *step.Op) error {
+	clone, err := openTree(op.Source, op.Flags)
+	if err == unix.ENOENT && op.Flags&step.Optional != 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(clone)
+	if err := setAttributes(clone, op.Flags); err != nil {
+		return err
+	}
+	return attach(clone, op.Path)
+}
+
+// protect sets attributes on the mount that path lies on.
+func protect(op *step.Op) error {
+	attr := unix.MountAttr{Attr_set: attributes(op.Flags)}
+	return unix.MountSetattr(unix.AT_FDCWD, op.Path, 0, &attr)
+}
+
+// unmount detaches everything mounted at path, however many lie there.
+func unmount(path string) error {
+	for {
+		switch err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err {
+		case nil:
+		case unix.EINVAL, unix.ENOENT:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func symlink(to, path string) error {
+	if err := unix.Symlink(to, path); err != unix.EEXIST {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package rpc
+
+import (
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"virtlxcd/domain/access"
+)
+
+// pause is how long a socket is left alone when there are no descriptors left.
+const pause = 5 * time.Second
+
+// Serve accepts clients until the listener fails or the server closes (then it
+// returns nil). The server owns the listener. It may run for several listeners at
+// the same time.
+func (s *Server) Serve(listener net.Listener, socket Socket) error {
+	if !s.clients.begin(&s.work) {
+		listener.Close()
+		return errClosed
+	}
+	defer s.work.Done()
+	defer listener.Close()
+	if !s.clients.listen(listener) {
+		return nil
+	}
+	defer s.clients.unlisten(listener)
+	return s.acceptLoop(listener, socket)
+}
+
+// acceptLoop admits one client at a time: a client without a place keeps the others
+// in the socket's backlog.
+func (s *Server) acceptLoop(listener net.Listener, socket Socket) error {
+	exhausted := false
+	for {
+		conn, err := listener.Accept()
+		switch {
+		case err == nil:
+			exhausted = false
+			if !s.accepted(conn, socket) {
+				return nil
+			}
+		case s.ctx.Err() != nil:
+			return nil
+		case isExhaustion(err):
+			if !exhausted {
+				s.log.Error("cannot accept clients for now", "error", err)
+			}
+			exhausted = true
+			s.rest()
+		case !errors.Is(err, syscall.ECONNABORTED):
+			return err
+		}
+	}
+}
+
+// accepted serves a new client in a goroutine; false if the server closes.
+func (s *Server) accepted(conn net.Conn, socket Socket) bool {
+	caller, err := s.identify(conn)
+	if err != nil {
+		s.log.Warn("client turned away", "error", err)
+		conn.Close()
+		return true
+	}
+	if !s.clients.enter(!socket.Authenticate) {
+		conn.Close()
+		return false
+	}
+	s.work.Go(func() { s.serveEntered(conn, caller, socket) })
+	return true
+}
+
+func (s *Server) identify(conn net.Conn) (access.Caller, error) {
+	caller, err := peer(conn)
+	if err == nil && s.options.Admit != nil {
+		err = s.options.Admit(caller)
+	}
+	return caller, err
+}
+
+// rest waits for the pause or the server's end.
+func (s *Server) rest() {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.ctx.Done():
+	}
+}
+
+// isExhaustion tells what passes when somebody else gives something back.
+func isExhaustion(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ENOBUFS)
+}

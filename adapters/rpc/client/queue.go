@@ -1,0 +1,65 @@
+package client
+
+import (
+	"context"
+	"sync"
+)
+
+// queue hands values from the receiver to whoever asks, in order.
+type queue[T any] struct {
+	wake chan struct{}
+
+	mu    sync.Mutex
+	items []T
+}
+
+func newQueue[T any]() *queue[T] { return &queue[T]{wake: make(chan struct{}, 1)} }
+
+// put adds a value and returns how many wait now.
+func (q *queue[T]) put(v T) int {
+	q.mu.Lock()
+	q.items = append(q.items, v)
+	n := len(q.items)
+	q.mu.Unlock()
+	q.signal()
+	return n
+}
+
+func (q *queue[T]) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue[T]) poll() (v T, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) == 0 {
+		return v, false
+	}
+	v = q.items[0]
+	q.items = q.items[1:]
+	if len(q.items) > 0 {
+		q.signal()
+	}
+	return v, true
+}
+
+// get waits for a value. Once ended is closed it gives what is left and then not
+// ok.
+func (q *queue[T]) get(ctx context.Context, ended <-chan struct{}) (v T, ok bool, err error) {
+	for {
+		if v, ok = q.poll(); ok {
+			return v, true, nil
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return v, false, ctx.Err()
+		case <-ended:
+			v, ok = q.poll()
+			return v, ok, nil
+		}
+	}
+}

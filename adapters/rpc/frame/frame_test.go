@@ -1,0 +1,368 @@
+package frame
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// pair is two connected sockets of the kind clients use.
+func pair(t testing.TB) (a, b *net.UnixConn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	ends := make([]*net.UnixConn, 2)
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		conn, err := net.FileConn(f)
+		require.NoError(t, err)
+		f.Close()
+		ends[i] = conn.(*net.UnixConn)
+		t.Cleanup(func() { conn.Close() })
+	}
+	return ends[0], ends[1]
+}
+
+func packet(t testing.TB, h Header, payload string) []byte {
+	t.Helper()
+	b := append(AppendHeader(nil, h), payload...)
+	require.NoError(t, Finish(b))
+	return b
+}
+
+func packetFDs(t testing.TB, h Header, n int, payload string) []byte {
+	t.Helper()
+	b := append(AppendHeaderFDs(nil, h, n), payload...)
+	require.NoError(t, Finish(b))
+	return b
+}
+
+// tempFiles makes n files of which each holds its own number.
+func tempFiles(t testing.TB, n int) []*os.File {
+	t.Helper()
+	files := make([]*os.File, n)
+	for i := range files {
+		f, err := os.CreateTemp(t.TempDir(), "")
+		require.NoError(t, err)
+		t.Cleanup(func() { f.Close() })
+		fmt.Fprint(f, i)
+		files[i] = f
+	}
+	return files
+}
+
+// openFDs counts the descriptors of this process that are open on path's
+// directory, which is how leaks of passed files are seen.
+func openFDs(t testing.TB, dir string) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	n := 0
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && strings.HasPrefix(target, dir) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestHeaderBytes(t *testing.T) {
+	h := Header{Program: 0x20008086, Version: 1, Procedure: -1, Type: ReplyWithFDs, Serial: 7, Status: Error}
+	b := AppendHeaderFDs(nil, h, 2)
+	require.NoError(t, Finish(b))
+	assert.Equal(t, "00000020"+"20008086"+"00000001"+"ffffffff"+"00000005"+"00000007"+"00000001"+"00000002", hex.EncodeToString(b))
+	assert.Equal(t, h, ParseHeader(b))
+}
+
+func TestFinishRefusesWhatCannotBeRead(t *testing.T) {
+	assert.ErrorIs(t, Finish(make([]byte, HeaderSize-1)), ErrLength)
+	assert.ErrorIs(t, Finish(make([]byte, MaxPacket+1)), ErrLength)
+	assert.NoError(t, Finish(make([]byte, MaxPacket)))
+}
+
+func TestReadsPipelinedPackets(t *testing.T) {
+	for name, step := range map[string]int{"at once": 1 << 20, "byte by byte": 1, "odd pieces": 13} {
+		t.Run(name, func(t *testing.T) {
+			a, b := net.Pipe()
+			var sent []byte
+			for i := range 5 {
+				sent = append(sent, packet(t, Header{Serial: uint32(i)}, strings.Repeat("x", i*2000))...)
+			}
+			go func() {
+				defer a.Close()
+				for len(sent) > 0 {
+					n := min(step, len(sent))
+					a.Write(sent[:n])
+					sent = sent[n:]
+				}
+			}()
+			reader, p := NewReader(b), Packet{}
+			for i := range 5 {
+				require.NoError(t, reader.Read(&p))
+				assert.Equal(t, uint32(i), p.Header.Serial)
+				assert.Equal(t, strings.Repeat("x", i*2000), string(p.Payload))
+			}
+			assert.Equal(t, io.EOF, reader.Read(&p))
+		})
+	}
+}
+
+func TestRefusesLengthsBeforeTheBody(t *testing.T) {
+	for _, length := range []string{"00000003", "00000004", "0000001b", "02000005", "ffffffff", "00000000"} {
+		t.Run(length, func(t *testing.T) {
+			a, b := pair(t)
+			raw, err := hex.DecodeString(length)
+			require.NoError(t, err)
+			_, err = a.Write(raw)
+			require.NoError(t, err)
+			assert.ErrorIs(t, NewReader(b).Read(&Packet{}), ErrLength)
+		})
+	}
+}
+
+func TestReadsTheLargestPacket(t *testing.T) {
+	a, b := pair(t)
+	body := bytes.Repeat([]byte("0123456789abcdef"), MaxPayload/16+1)[:MaxPayload]
+	wrote := make(chan error, 1)
+	go func() { wrote <- WriteBody(a, AppendHeader(nil, Header{Serial: 1}), body) }()
+	var p Packet
+	require.NoError(t, NewReader(b).Read(&p))
+	require.NoError(t, <-wrote)
+	assert.True(t, bytes.Equal(body, p.Payload))
+	assert.ErrorIs(t, WriteBody(a, AppendHeader(nil, Header{}), append(body, 0)), ErrLength)
+}
+
+func TestAllocatesAsBytesArrive(t *testing.T) {
+	a, b := pair(t)
+	head := AppendHeader(nil, Header{})
+	setLength(head, MaxPacket)
+	_, err := a.Write(append(head, "little"...))
+	require.NoError(t, err)
+	a.Close()
+	var p Packet
+	assert.Equal(t, io.ErrUnexpectedEOF, NewReader(b).Read(&p))
+	assert.Less(t, cap(p.Payload), 4*growth)
+}
+
+func TestEndInsideAPacket(t *testing.T) {
+	whole := packetFDs(t, Header{Type: CallWithFDs}, 1, "payload")
+	for n := 1; n <= len(whole); n++ {
+		a, b := pair(t)
+		_, err := a.Write(whole[:n])
+		require.NoError(t, err)
+		a.Close()
+		require.Equal(t, io.ErrUnexpectedEOF, NewReader(b).Read(&Packet{}), "after %d bytes", n)
+	}
+}
+
+func TestPassesDescriptors(t *testing.T) {
+	for _, n := range []int{0, 1, 3, MaxFDs} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			a, b := pair(t)
+			files := tempFiles(t, n)
+			before := packet(t, Header{Serial: 1}, "before")
+			with := packetFDs(t, Header{Type: CallWithFDs, Serial: 2}, n, "with")
+			require.NoError(t, Write(a, append(before, with...), files))
+			require.NoError(t, Write(a, packet(t, Header{Serial: 3}, "after"), nil))
+			reader := NewReader(b)
+			readWithFiles(t, reader, []int{0, n, 0})
+		})
+	}
+}
+
+// readWithFiles reads one packet per count and checks the files' contents,
+// flags and order.
+func readWithFiles(t *testing.T, reader *Reader, counts []int) {
+	t.Helper()
+	for i, count := range counts {
+		var p Packet
+		require.NoError(t, reader.Read(&p))
+		require.Equal(t, uint32(i+1), p.Header.Serial)
+		require.Len(t, p.Files, count)
+		for j, f := range p.Files {
+			content, err := io.ReadAll(io.NewSectionReader(f, 0, 10))
+			require.NoError(t, err)
+			assert.Equal(t, fmt.Sprint(j), string(content))
+			flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_GETFD, 0)
+			require.Zero(t, errno)
+			assert.NotZero(t, flags&syscall.FD_CLOEXEC, "close-on-exec")
+		}
+		p.CloseFiles()
+	}
+}
+
+func TestDescriptorsWrittenWhileReading(t *testing.T) {
+	a, b := pair(t)
+	files := tempFiles(t, 5)
+	failed := make(chan error, 1)
+	go func() {
+		var err error
+		for serial := uint32(1); serial <= 50 && err == nil; serial++ {
+			p := append(AppendHeaderFDs(nil, Header{Type: CallWithFDs, Serial: serial}, 5), make([]byte, serial*100)...)
+			err = errors.Join(Finish(p), Write(a, p, files))
+		}
+		failed <- err
+	}()
+	counts := make([]int, 50)
+	for i := range counts {
+		counts[i] = 5
+	}
+	readWithFiles(t, NewReader(b), counts)
+	require.NoError(t, <-failed)
+}
+
+func TestRefusesWrongDescriptors(t *testing.T) {
+	one := func(t *testing.T) []byte { return packetFDs(t, Header{Type: CallWithFDs}, 1, "x") }
+	cases := map[string]func(t *testing.T, conn *net.UnixConn, files []*os.File){
+		"too many": func(t *testing.T, conn *net.UnixConn, _ []*os.File) {
+			conn.Write(packetFDs(t, Header{Type: CallWithFDs}, MaxFDs+1, "x"))
+		},
+		"byte without descriptor": func(t *testing.T, conn *net.UnixConn, _ []*os.File) {
+			conn.Write(append(one(t), 0))
+		},
+		"separate byte without descriptor": func(t *testing.T, conn *net.UnixConn, _ []*os.File) {
+			conn.Write(one(t))
+			conn.Write([]byte{0})
+		},
+		"descriptor with the header": func(t *testing.T, conn *net.UnixConn, files []*os.File) {
+			conn.WriteMsgUnix(one(t), syscall.UnixRights(int(files[0].Fd())), nil)
+			conn.Write([]byte{0})
+		},
+		"second byte without descriptor": func(t *testing.T, conn *net.UnixConn, files []*os.File) {
+			Write(conn, packetFDs(t, Header{Type: CallWithFDs}, 2, "x"), files[:1])
+			conn.Write([]byte{0})
+		},
+		"two with one byte": func(t *testing.T, conn *net.UnixConn, files []*os.File) {
+			conn.Write(one(t))
+			conn.WriteMsgUnix([]byte{0}, syscall.UnixRights(int(files[0].Fd()), int(files[1].Fd())), nil)
+		},
+	}
+	for name, send := range cases {
+		t.Run(name, func(t *testing.T) {
+			a, b := pair(t)
+			files := tempFiles(t, 2)
+			dir := files[0].Name()[:strings.LastIndexByte(files[0].Name(), '/')]
+			open := openFDs(t, dir[:strings.LastIndexByte(dir, '/')])
+			send(t, a, files)
+			assert.ErrorIs(t, NewReader(b).Read(&Packet{}), ErrFDs)
+			assert.Equal(t, open, openFDs(t, dir[:strings.LastIndexByte(dir, '/')]), "descriptors leaked")
+		})
+	}
+}
+
+func TestNoCountBehindTheHeader(t *testing.T) {
+	a, b := pair(t)
+	_, err := a.Write(packet(t, Header{Type: CallWithFDs}, ""))
+	require.NoError(t, err)
+	assert.ErrorIs(t, NewReader(b).Read(&Packet{}), ErrLength)
+}
+
+func TestClosesStrayDescriptors(t *testing.T) {
+	a, b := pair(t)
+	files := tempFiles(t, 2)
+	dir := files[0].Name()[:strings.LastIndexByte(files[0].Name(), '/')]
+	dir = dir[:strings.LastIndexByte(dir, '/')]
+	open := openFDs(t, dir)
+	rights := syscall.UnixRights(int(files[0].Fd()), int(files[1].Fd()))
+	reader, p := NewReader(b), Packet{}
+	for serial := range uint32(3) {
+		big := packet(t, Header{Serial: serial}, strings.Repeat("y", 3*bufferSize))
+		_, _, err := a.WriteMsgUnix(big, rights, nil)
+		require.NoError(t, err)
+		require.NoError(t, reader.Read(&p))
+		require.Equal(t, serial, p.Header.Serial)
+		assert.Empty(t, p.Files)
+		assert.Equal(t, open, openFDs(t, dir))
+	}
+	require.NoError(t, Write(a, packetFDs(t, Header{Type: CallWithFDs, Serial: 1}, 2, ""), files))
+	readWithFiles(t, reader, []int{2})
+}
+
+func TestWithoutDescriptors(t *testing.T) {
+	a, b := net.Pipe()
+	defer a.Close()
+	assert.ErrorIs(t, WriteFiles(b, tempFiles(t, 1)), ErrFDs)
+	sock, _ := pair(t)
+	assert.ErrorIs(t, WriteFiles(sock, make([]*os.File, MaxFDs+1)), ErrFDs)
+	sent := append(packetFDs(t, Header{Type: CallWithFDs}, 1, ""), 0)
+	go a.Write(sent)
+	assert.ErrorIs(t, NewReader(b).Read(&Packet{}), ErrFDs)
+}
+
+func TestCloseEndsARead(t *testing.T) {
+	_, b := pair(t)
+	done := make(chan error)
+	go func() { done <- NewReader(b).Read(&Packet{}) }()
+	b.Close()
+	assert.ErrorIs(t, <-done, net.ErrClosed)
+}
+
+func TestReusesThePayload(t *testing.T) {
+	a, b := pair(t)
+	reader, p := NewReader(b), Packet{}
+	call := packet(t, Header{}, "0123456789")
+	_, err := a.Write(call)
+	require.NoError(t, err)
+	require.NoError(t, reader.Read(&p))
+	allocs := testing.AllocsPerRun(100, func() {
+		a.Write(call)
+		reader.Read(&p)
+	})
+	assert.Zero(t, allocs)
+}
+
+// FuzzReader feeds bytes as they come from a hostile client and checks what the
+// reader accepts by writing it again.
+func FuzzReader(f *testing.F) {
+	f.Add(packet(f, Header{Program: 1, Procedure: 2, Serial: 3}, "payload"))
+	f.Add(packetFDs(f, Header{Type: CallWithFDs}, 0, "payload"))
+	f.Add(append(packetFDs(f, Header{Type: ReplyWithFDs}, 1, "payload"), 0))
+	f.Add([]byte{0, 0, 0, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, b := net.Pipe()
+		go func() { a.Write(data); a.Close() }()
+		defer b.Close()
+		reader := NewReader(b)
+		var again []byte
+		for {
+			var p Packet
+			if err := reader.Read(&p); err != nil {
+				break
+			}
+			one := AppendHeader(nil, p.Header)
+			if p.Header.Type.HasFDs() {
+				one = AppendHeaderFDs(nil, p.Header, 0)
+			}
+			one = append(one, p.Payload...)
+			require.NoError(t, Finish(one))
+			again = append(again, one...)
+		}
+		require.True(t, bytes.HasPrefix(data, again), "%x became %x", data, again)
+	})
+}
+
+func BenchmarkCall(b *testing.B) {
+	x, y := pair(b)
+	reader, p := NewReader(y), Packet{}
+	call := packet(b, Header{}, strings.Repeat("x", 40))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := Write(x, call, nil); err != nil {
+			b.Fatal(err)
+		}
+		if err := reader.Read(&p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

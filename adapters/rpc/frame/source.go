@@ -1,0 +1,92 @@
+package frame
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// source reads bytes and notes where descriptors came with them.
+type source struct {
+	conn     net.Conn
+	unix     *net.UnixConn // nil: no descriptors
+	oob      [24]byte      // room for one descriptor on 64 bit; the kernel drops more
+	received int64         // bytes read since the beginning
+	arrivals []arrival
+}
+
+// arrival is the descriptors of one read, and the number of bytes received when
+// it ended.
+type arrival struct {
+	end   int64
+	files []*os.File
+}
+
+func (s *source) read(p []byte) (int, error) {
+	if s.unix == nil {
+		n, err := s.conn.Read(p)
+		s.received += int64(n)
+		return n, err
+	}
+	n, oobn, _, _, err := s.unix.ReadMsgUnix(p, s.oob[:])
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.EOF
+		}
+		return 0, err
+	}
+	s.received += int64(n)
+	if oobn > 0 {
+		s.arrive(s.oob[:oobn])
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (s *source) arrive(oob []byte) {
+	messages, err := syscall.ParseSocketControlMessage(oob)
+	if err != nil {
+		return // the kernel wrote it: only a truncated message without descriptors
+	}
+	var files []*os.File
+	for i := range messages {
+		fds, err := syscall.ParseUnixRights(&messages[i])
+		if err != nil {
+			continue // credentials or the like
+		}
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "passed"))
+		}
+	}
+	if len(files) > 0 {
+		s.arrivals = append(s.arrivals, arrival{end: s.received, files: files})
+	}
+}
+
+// take gives the one descriptor that came with the byte ending at end, nil if
+// none or more than one did.
+func (s *source) take(end int64) *os.File {
+	if len(s.arrivals) == 0 || s.arrivals[0].end != end || len(s.arrivals[0].files) != 1 {
+		return nil
+	}
+	f := s.arrivals[0].files[0]
+	s.arrivals[0].files = nil
+	return f
+}
+
+// closeStrays closes what came with bytes up to passed and nobody has taken.
+func (s *source) closeStrays(passed int64) {
+	for len(s.arrivals) > 0 && s.arrivals[0].end <= passed {
+		for _, f := range s.arrivals[0].files {
+			f.Close()
+		}
+		s.arrivals = s.arrivals[1:]
+	}
+	if len(s.arrivals) == 0 {
+		s.arrivals = nil
+	}
+}

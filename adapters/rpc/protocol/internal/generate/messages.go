@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// emitStruct writes one message: type, encoder, decoder.
+func emitStruct(b *bytes.Buffer, t *table, s structure) error {
+	name := t.prefix + typeName(s.name)
+	fields := make([]*typ, len(s.fields))
+	for i, f := range s.fields {
+		var err error
+		if fields[i], err = t.resolve(f.typ); err != nil {
+			return fmt.Errorf("%s.%s: %w", s.name, f.name, err)
+		}
+	}
+	fmt.Fprintf(b, "// %s is %s on the wire.\ntype %s struct {\n", name, strings.TrimPrefix(s.name, "nonnull_"), name)
+	for i, f := range s.fields {
+		fmt.Fprintf(b, "%s %s\n", goName(f.name), fields[i].goes)
+	}
+	b.WriteString("}\n\n")
+	emitEncoder(b, name, s, fields)
+	emitDecoder(b, name, s, fields)
+	return nil
+}
+
+func emitEncoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
+	fmt.Fprintf(b, "// AppendXDR implements Message.\nfunc (m *%s) AppendXDR(b []byte) ([]byte, error) {\n", name)
+	for _, f := range fields {
+		if fallible(f) {
+			b.WriteString("var err error\n")
+			break
+		}
+	}
+	for i, f := range s.fields {
+		encode(b, fields[i], "m."+goName(f.name))
+	}
+	b.WriteString("return b, nil\n}\n\n")
+}
+
+func fallible(t *typ) bool {
+	switch t.kind {
+	case number, choice, fixed, array:
+		return false
+	case maybe:
+		return fallible(t.elem)
+	}
+	return true
+}
+
+const orReturn = "; err != nil {\nreturn b, err\n}\n"
+
+func encode(b *bytes.Buffer, t *typ, v string) {
+	switch t.kind {
+	case number:
+		encodeNumber(b, t, v)
+	case choice:
+		fmt.Fprintf(b, "b = xdr.AppendInt32(b, int32(%s))\n", v)
+	case text:
+		fmt.Fprintf(b, "if b, err = xdr.AppendString(b, %s, %s)%s", v, t.limit, orReturn)
+	case opaque:
+		fmt.Fprintf(b, "if b, err = xdr.AppendOpaque(b, %s, %s)%s", v, t.limit, orReturn)
+	case fixed:
+		fmt.Fprintf(b, "b = xdr.AppendFixed(b, %s[:])\n", v)
+	case array:
+		fmt.Fprintf(b, "b = xdr.AppendChars(b, %s[:])\n", v)
+	case message:
+		fmt.Fprintf(b, "if b, err = %s.AppendXDR(b)%s", v, orReturn)
+	case list:
+		encodeList(b, t, v)
+	case maybe:
+		fmt.Fprintf(b, "b = xdr.AppendBool(b, %s != nil)\nif %s != nil {\n", v, v)
+		encode(b, t.elem, pointee(t.elem, v))
+		b.WriteString("}\n")
+	}
+}
+
+// pointee spells what v points to; methods need no dereference.
+func pointee(t *typ, v string) string {
+	if t.kind == message {
+		return v
+	}
+	return "*" + v
+}
+
+func encodeNumber(b *bytes.Buffer, t *typ, v string) {
+	switch t.name {
+	case "i8", "i16":
+		fmt.Fprintf(b, "b = xdr.AppendInt32(b, int32(%s))\n", v)
+	case "u8", "u16":
+		fmt.Fprintf(b, "b = xdr.AppendUint32(b, uint32(%s))\n", v)
+	default:
+		fmt.Fprintf(b, "b = xdr.Append%s(b, %s)\n", title(t.goes), v)
+	}
+}
+
+func encodeList(b *bytes.Buffer, t *typ, v string) {
+	fmt.Fprintf(b, "if b, err = xdr.AppendCount(b, len(%s), %s)%s", v, t.limit, orReturn)
+	if t.elem.name == "i8" {
+		fmt.Fprintf(b, "b = xdr.AppendChars(b, %s)\n", v)
+		return
+	}
+	fmt.Fprintf(b, "b = grow(b, len(%s)*%d)\nfor i := range %s {\n", v, t.elem.hint, v)
+	encode(b, t.elem, v+"[i]")
+	b.WriteString("}\n")
+}
+
+func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
+
+func emitDecoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
+	fmt.Fprintf(b, "// DecodeXDR implements Message.\nfunc (m *%s) DecodeXDR(d *xdr.Decoder) error {\n", name)
+	for i, f := range s.fields {
+		decode(b, fields[i], "m."+goName(f.name))
+	}
+	b.WriteString("return d.Err()\n}\n\n")
+}
+
+func decode(b *bytes.Buffer, t *typ, v string) {
+	switch t.kind {
+	case number:
+		decodeNumber(b, t, v)
+	case choice:
+		fmt.Fprintf(b, "%s = %s(d.Int32())\n", v, t.goes)
+	case text:
+		fmt.Fprintf(b, "%s = d.String(%s)\n", v, t.limit)
+	case opaque:
+		fmt.Fprintf(b, "%s = d.Opaque(%s)\n", v, t.limit)
+	case fixed:
+		fmt.Fprintf(b, "d.Fixed(%s[:])\n", v)
+	case array:
+		fmt.Fprintf(b, "d.Chars(%s[:])\n", v)
+	case message:
+		fmt.Fprintf(b, "%s.DecodeXDR(d)\n", v)
+	case list:
+		decodeList(b, t, v)
+	case maybe:
+		fmt.Fprintf(b, "%s = nil\nif d.Bool() {\n%s = new(%s)\n", v, v, t.elem.goes)
+		decode(b, t.elem, pointee(t.elem, v))
+		b.WriteString("}\n")
+	}
+}
+
+func decodeNumber(b *bytes.Buffer, t *typ, v string) {
+	switch t.name {
+	case "i8", "i16", "u8", "u16":
+		fmt.Fprintf(b, "%s = %s(d.Uint32())\n", v, t.goes)
+	default:
+		fmt.Fprintf(b, "%s = d.%s()\n", v, title(t.goes))
+	}
+}
+
+func decodeList(b *bytes.Buffer, t *typ, v string) {
+	if t.elem.name == "i8" {
+		fmt.Fprintf(b, "%s = d.CharList(%s)\n", v, t.limit)
+		return
+	}
+	fmt.Fprintf(b, "%s = nil\nif n := d.Count(%s, %d); n > 0 {\n%s = make(%s, n)\n", v, t.limit, t.elem.min, v, t.goes)
+	fmt.Fprintf(b, "for i := range %s {\n", v)
+	decode(b, t.elem, v+"[i]")
+	b.WriteString("}\n}\n")
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"strings"
+	"unicode"
+)
+
+// spellings holds the words that Go writes in another way than with one capital.
+var spellings = map[string]string{
+	"id": "ID", "xml": "XML", "uuid": "UUID", "uri": "URI", "cpu": "CPU", "os": "OS", "mac": "MAC", "ip": "IP",
+	"acl": "ACL", "nmi": "NMI", "pm": "PM", "fd": "FD", "fds": "FDs", "io": "IO", "iothread": "IOThread",
+	"iothreads": "IOThreads", "fsinfo": "FSInfo", "fsfreeze": "FSFreeze", "fsthaw": "FSThaw", "fstrim": "FSTrim",
+	"ssh": "SSH", "sev": "SEV", "dhcp": "DHCP", "sasl": "SASL", "nwfilter": "NWFilter", "nwfilters": "NWFilters",
+	"rtc": "RTC", "pmsuspend": "PMSuspend", "pmwakeup": "PMWakeup", "nic": "NIC", "tls": "TLS", "doi": "DOI",
+	"mhz": "MHz", "blkio": "BlkIO", "domxml": "DomXML", "dxml": "DXML",
+}
+
+// goName joins the words of a name, which are separated by underscores or by a
+// capital after a small letter.
+func goName(name string) string {
+	var b strings.Builder
+	for _, word := range splitWords(name) {
+		if spelt, ok := spellings[strings.ToLower(word)]; ok {
+			b.WriteString(spelt)
+			continue
+		}
+		b.WriteString(strings.ToUpper(word[:1]))
+		b.WriteString(word[1:])
+	}
+	return b.String()
+}
+
+func splitWords(name string) []string {
+	var words []string
+	for _, part := range strings.Split(name, "_") {
+		start := 0
+		for i := 1; i < len(part); i++ {
+			if unicode.IsUpper(rune(part[i])) && unicode.IsLower(rune(part[i-1])) {
+				words = append(words, part[start:i])
+				start = i
+			}
+		}
+		if part != "" {
+			words = append(words, part[start:])
+		}
+	}
+	return words
+}
+
+// typeName drops the marker of what cannot be absent: in Go that is the rule.
+func typeName(name string) string { return goName(strings.TrimPrefix(name, "nonnull_")) }
+
+func constName(name string) string { return goName(strings.ToLower(name)) }
+
+// family is the object a message is about; each family has a file.
+func family(name string) string {
+	if strings.HasPrefix(name, "nonnull_") {
+		return "objects"
+	}
+	word, _, _ := strings.Cut(name, "_")
+	switch word {
+	case "connect", "domain", "network", "node", "nwfilter", "interface", "storage", "secret", "auth":
+		return word
+	}
+	return "objects"
+}

@@ -1,0 +1,83 @@
+package remote
+
+import (
+	"context"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/ports"
+)
+
+func definitionHandlers() served {
+	return served{
+		protocol.ProcDomainDefineXML:      {handle: with(define)},
+		protocol.ProcDomainDefineXMLFlags: {handle: with(defineFlags)},
+		protocol.ProcDomainUndefine:       {handle: with(undefine)},
+		protocol.ProcDomainUndefineFlags:  {handle: with(undefineFlags)},
+		protocol.ProcDomainGetXMLDesc:     {handle: with(getXML)},
+		protocol.ProcDomainGetAutostart:   {handle: with(getAutostart)},
+		protocol.ProcDomainSetAutostart:   {handle: with(setAutostart)},
+		protocol.ProcDomainGetMetadata:    {handle: with(getMetadata)},
+		protocol.ProcDomainSetMetadata:    {handle: with(setMetadata)},
+	}
+}
+
+func define(ctx context.Context, r request, args *protocol.DomainDefineXMLArgs) (rpc.Body, error) {
+	return r.define(ctx, args.XML, false)
+}
+
+func defineFlags(ctx context.Context, r request, args *protocol.DomainDefineXMLFlagsArgs) (rpc.Body, error) {
+	if err := defineRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	return r.define(ctx, args.XML, args.Flags&defineValidate != 0)
+}
+
+func (r request) define(ctx context.Context, document string, validate bool) (rpc.Body, error) {
+	identity, err := r.connection.Define(ctx, document, validate)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainDefineXMLRet{Dom: objectOf(identity)}, nil
+}
+
+func undefine(ctx context.Context, r request, args *protocol.DomainUndefineArgs) (rpc.Body, error) {
+	return nil, r.connection.Undefine(ctx, reference(&args.Dom))
+}
+
+func undefineFlags(ctx context.Context, r request, args *protocol.DomainUndefineFlagsArgs) (rpc.Body, error) {
+	if err := undefineRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	return nil, r.connection.Undefine(ctx, reference(&args.Dom))
+}
+
+// getXML shows secrets on request only, and never on a connection that may only
+// read. What is meant for migration contains them.
+func getXML(ctx context.Context, r request, args *protocol.DomainGetXMLDescArgs) (rpc.Body, error) {
+	secure := args.Flags&(viewSecure|viewMigratable) != 0
+	if secure && r.readOnly {
+		return nil, denied(fromAPI, r.row.Function+" with secure flag")
+	}
+	if err := xmlRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	view := ports.View{Inactive: args.Flags&viewInactive != 0, Secure: secure}
+	document, err := r.connection.Definition(ctx, reference(&args.Dom), view)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetXMLDescRet{XML: document}, nil
+}
+
+func getAutostart(ctx context.Context, r request, args *protocol.DomainGetAutostartArgs) (rpc.Body, error) {
+	on, err := r.connection.Autostart(ctx, reference(&args.Dom))
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetAutostartRet{Autostart: ofBool(on)}, nil
+}
+
+func setAutostart(ctx context.Context, r request, args *protocol.DomainSetAutostartArgs) (rpc.Body, error) {
+	return nil, r.connection.SetAutostart(ctx, reference(&args.Dom), args.Autostart != 0)
+}

@@ -1,0 +1,184 @@
+package remote
+
+import (
+	"context"
+	"sync"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/domain/container"
+	"virtlxcd/ports"
+)
+
+func eventHandlers() served {
+	return served{
+		protocol.ProcConnectDomainEventCallbackRegisterAny:   {handle: with(registerCallback)},
+		protocol.ProcConnectDomainEventCallbackDeregisterAny: {handle: with(deregisterCallback)},
+		protocol.ProcConnectDomainEventRegisterAny:           {handle: with(registerLegacy)},
+		protocol.ProcConnectDomainEventDeregisterAny:         {handle: with(deregisterLegacy)},
+		protocol.ProcConnectDomainEventRegister:              {handle: plain(registerLifecycle)},
+		protocol.ProcConnectDomainEventDeregister:            {handle: plain(deregisterLifecycle)},
+	}
+}
+
+// Events as clients number them. All others may be asked for and never come.
+const (
+	eventLifecycle  = 0
+	eventReboot     = 1
+	eventMetadata   = 23
+	lastEvent       = 27
+	lastLegacyEvent = 15
+)
+
+func kindOf(event int32) ports.EventKind {
+	switch event {
+	case eventLifecycle:
+		return ports.LifecycleEvent
+	case eventReboot:
+		return ports.RebootEvent
+	case eventMetadata:
+		return ports.MetadataEvent
+	}
+	return ports.OtherEvent
+}
+
+// callback is one registration of a client.
+type callback struct {
+	connection ports.Connection // where it was made
+	number     int
+	ready      bool // false while it is being made
+}
+
+// sender passes events of one subscription on to its client.
+type sender struct {
+	session *rpc.Session
+	legacy  bool
+
+	mu     sync.Mutex
+	number int32
+	known  bool // number is set
+	early  []ports.Event
+}
+
+// deliver sends an event. The number it carries is known only after subscribing;
+// an event that is quicker waits for it.
+func (s *sender) deliver(event ports.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.known {
+		s.early = append(s.early, event)
+		return
+	}
+	s.send(event)
+}
+
+// begin sets the number and sends what has waited for it. Queuing an event does
+// not block, so order is kept by the lock.
+func (s *sender) begin(number int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number, s.known = int32(number), true
+	for _, event := range s.early {
+		s.send(event)
+	}
+	s.early = nil
+}
+
+func (s *sender) send(event ports.Event) {
+	if procedure, body := s.message(event); body != nil {
+		s.session.SendEvent(protocol.Program, procedure, body)
+	}
+}
+
+// message is an event in the form of the client's generation; no body if that has
+// none.
+func (s *sender) message(event ports.Event) (int32, rpc.Body) {
+	dom := objectOf(event.Container)
+	switch event.Kind {
+	case ports.LifecycleEvent:
+		message := protocol.DomainEventLifecycleMsg{
+			Dom: dom, Event: int32(event.Change.Kind), Detail: int32(event.Change.Detail),
+		}
+		if s.legacy {
+			return protocol.ProcDomainEventLifecycle, &message
+		}
+		return protocol.ProcDomainEventCallbackLifecycle,
+			&protocol.DomainEventCallbackLifecycleMsg{CallbackID: s.number, Msg: message}
+	case ports.RebootEvent:
+		message := protocol.DomainEventRebootMsg{Dom: dom}
+		if s.legacy {
+			return protocol.ProcDomainEventReboot, &message
+		}
+		return protocol.ProcDomainEventCallbackReboot,
+			&protocol.DomainEventCallbackRebootMsg{CallbackID: s.number, Msg: message}
+	case ports.MetadataEvent:
+		return protocol.ProcDomainEventCallbackMetadataChange, s.metadata(event, dom)
+	}
+	return 0, nil
+}
+
+func (s *sender) metadata(event ports.Event, dom protocol.Domain) rpc.Body {
+	message := &protocol.DomainEventCallbackMetadataChangeMsg{
+		CallbackID: s.number, Dom: dom, Type: int32(event.Metadata),
+	}
+	if event.Metadata == ports.Element {
+		message.Nsuri = &event.Namespace
+	}
+	return message
+}
+
+// subscribe starts delivery; remember is called with the registration before the
+// first event is sent.
+func (r request) subscribe(ctx context.Context, event int32, filter *container.UUID, legacy bool, remember func(callback)) (int, error) {
+	s := &sender{session: r.call.Session(), legacy: legacy}
+	number, err := r.connection.Subscribe(ctx, ports.Subscription{
+		Kind: kindOf(event), Container: filter, Deliver: s.deliver,
+	})
+	if err != nil {
+		return 0, err
+	}
+	remember(callback{connection: r.connection, number: number, ready: true})
+	s.begin(number)
+	return number, nil
+}
+
+func registerCallback(ctx context.Context, r request, args *protocol.ConnectDomainEventCallbackRegisterAnyArgs) (rpc.Body, error) {
+	if args.EventID < 0 || args.EventID > lastEvent {
+		return nil, wireFault("unsupported event ID %d", args.EventID)
+	}
+	var filter *container.UUID
+	if args.Dom != nil {
+		uuid := container.UUID(args.Dom.UUID)
+		filter = &uuid
+	}
+	number, err := r.subscribe(ctx, args.EventID, filter, false, r.client.remember)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectDomainEventCallbackRegisterAnyRet{CallbackID: int32(number)}, nil
+}
+
+func deregisterCallback(ctx context.Context, r request, args *protocol.ConnectDomainEventCallbackDeregisterAnyArgs) (rpc.Body, error) {
+	known, ok := r.client.forget(args.CallbackID)
+	if !ok {
+		return nil, wireFault("domain event callback %d not registered", args.CallbackID)
+	}
+	return nil, known.connection.Unsubscribe(ctx, known.number)
+}
+
+func (c *client) remember(made callback) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.callbacks == nil {
+		c.callbacks = map[int32]callback{}
+	}
+	c.callbacks[int32(made.number)] = made
+}
+
+func (c *client) forget(number int32) (callback, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, ok := c.callbacks[number]
+	delete(c.callbacks, number)
+	return known, ok
+}

@@ -1,0 +1,62 @@
+package remote
+
+// A flagRule says which flags a call takes, and the name under which the driver
+// complains about others.
+type flagRule struct {
+	function string
+	allowed  uint32
+}
+
+// check answers with the unsupported bits, if any.
+func (f flagRule) check(flags uint32) error {
+	if bits := flags &^ f.allowed; bits != 0 {
+		return unknownFlags(f.function, bits)
+	}
+	return nil
+}
+
+// Flags of the calls, as clients number them.
+const (
+	openReadOnly = 1 << 0
+
+	startAutoDestroy = 1 << 1
+	startValidate    = 1 << 4
+
+	defineValidate = 1 << 0
+
+	askInitControl = 1 << 2
+	askSignal      = 1 << 3
+
+	viewSecure     = 1 << 0
+	viewInactive   = 1 << 1
+	viewMigratable = 1 << 3
+
+	affectLive   = 1 << 0
+	affectConfig = 1 << 1
+)
+
+// The rules by family. A call without a rule here has no flags, or ignores them.
+var (
+	listRule = flagRule{"lxcConnectListAllDomains", listFlags}
+
+	defineRule   = flagRule{"lxcDomainDefineXMLFlags", defineValidate}
+	undefineRule = flagRule{"lxcDomainUndefineFlags", 0}
+	xmlRule      = flagRule{"lxcDomainGetXMLDesc", viewSecure | viewInactive | viewMigratable}
+
+	getMetadataRule = flagRule{"lxcDomainGetMetadata", affectLive | affectConfig}
+	setMetadataRule = flagRule{"lxcDomainSetMetadata", affectLive | affectConfig}
+
+	createRule   = flagRule{"lxcDomainCreateXMLWithFiles", startAutoDestroy | startValidate}
+	startRule    = flagRule{"lxcDomainCreateWithFiles", startAutoDestroy}
+	destroyRule  = flagRule{"lxcDomainDestroyFlags", 0}
+	shutdownRule = flagRule{"lxcDomainShutdownFlags", askInitControl | askSignal}
+	rebootRule   = flagRule{"lxcDomainReboot", askInitControl | askSignal}
+	signalRule   = flagRule{"lxcDomainSendProcessSignal", 0}
+
+	stateRule       = flagRule{"lxcDomainGetState", 0}
+	managedSaveRule = flagRule{"lxcDomainHasManagedSaveImage", 0}
+
+	consoleRule   = flagRule{"lxcDomainOpenConsole", 0}
+	namespaceRule = flagRule{"lxcDomainLxcOpenNamespace", 0}
+	identityRule  = flagRule{"virConnectSetIdentity", 0}
+)

@@ -1,0 +1,132 @@
+package remote
+
+import (
+	"context"
+	"math"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/domain/container"
+)
+
+func (s *Service) infoHandlers() served {
+	family := s.quickly(served{
+		protocol.ProcDomainGetState:             {handle: with(getState)},
+		protocol.ProcDomainGetOSType:            {handle: with(getOSType)},
+		protocol.ProcDomainGetMaxMemory:         {handle: with(getMaxMemory)},
+		protocol.ProcDomainIsActive:             {handle: with(isActive)},
+		protocol.ProcDomainIsPersistent:         {handle: with(isPersistent)},
+		protocol.ProcDomainIsUpdated:            {handle: with(isUpdated)},
+		protocol.ProcDomainHasManagedSaveImage:  {handle: with(hasManagedSave)},
+		protocol.ProcDomainGetSecurityLabel:     {handle: with(getSecurityLabel)},
+		protocol.ProcDomainGetSecurityLabelList: {handle: with(getSecurityLabels)},
+	})
+	family[protocol.ProcDomainGetInfo] = entry{handle: with(getInfo)} // asks the kernel
+	return family
+}
+
+// state looks a container up for a call that tells something about it.
+func (r request) state(ctx context.Context, dom *protocol.Domain) (*container.Snapshot, error) {
+	return r.connection.State(ctx, reference(dom))
+}
+
+func getState(ctx context.Context, r request, args *protocol.DomainGetStateArgs) (rpc.Body, error) {
+	if err := stateRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	s, err := r.state(ctx, &args.Dom)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetStateRet{State: stateNumber(s), Reason: reasonNumber(s)}, nil
+}
+
+// getInfo tells what a running container uses, and what a stopped one would get.
+func getInfo(ctx context.Context, r request, args *protocol.DomainGetInfoArgs) (rpc.Body, error) {
+	s, used, err := r.connection.Info(ctx, reference(&args.Dom))
+	if err != nil {
+		return nil, err
+	}
+	definition, err := definitionOf(s)
+	if err != nil {
+		return nil, err
+	}
+	info := &protocol.DomainGetInfoRet{
+		State: uint8(stateNumber(s)), MaxMem: definition.Memory, Memory: definition.CurrentMemory,
+		NrVirtCPU: uint16(min(definition.VCPUs, math.MaxUint16)),
+	}
+	if s.Shown().Active() {
+		info.Memory, info.CPUTime = used.Memory/1024, used.CPU
+	}
+	return info, nil
+}
+
+func getOSType(ctx context.Context, r request, args *protocol.DomainGetOSTypeArgs) (rpc.Body, error) {
+	if _, err := r.state(ctx, &args.Dom); err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetOSTypeRet{Type: "exe"}, nil
+}
+
+func getMaxMemory(ctx context.Context, r request, args *protocol.DomainGetMaxMemoryArgs) (rpc.Body, error) {
+	s, err := r.state(ctx, &args.Dom)
+	if err != nil {
+		return nil, err
+	}
+	definition, err := definitionOf(s)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetMaxMemoryRet{Memory: definition.Memory}, nil
+}
+
+func isActive(ctx context.Context, r request, args *protocol.DomainIsActiveArgs) (rpc.Body, error) {
+	s, err := r.state(ctx, &args.Dom)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainIsActiveRet{Active: ofBool(s.Shown().Active())}, nil
+}
+
+func isPersistent(ctx context.Context, r request, args *protocol.DomainIsPersistentArgs) (rpc.Body, error) {
+	s, err := r.state(ctx, &args.Dom)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainIsPersistentRet{Persistent: ofBool(s.Persistent)}, nil
+}
+
+func isUpdated(ctx context.Context, r request, args *protocol.DomainIsUpdatedArgs) (rpc.Body, error) {
+	s, err := r.state(ctx, &args.Dom)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainIsUpdatedRet{Updated: ofBool(s.Updated)}, nil
+}
+
+// hasManagedSave is always answered no: containers cannot be saved.
+func hasManagedSave(ctx context.Context, r request, args *protocol.DomainHasManagedSaveImageArgs) (rpc.Body, error) {
+	if err := managedSaveRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	if _, err := r.state(ctx, &args.Dom); err != nil {
+		return nil, err
+	}
+	return &protocol.DomainHasManagedSaveImageRet{}, nil
+}
+
+// getSecurityLabel tells an empty label, which is one NUL: no security driver
+// labels containers.
+func getSecurityLabel(ctx context.Context, r request, args *protocol.DomainGetSecurityLabelArgs) (rpc.Body, error) {
+	if _, err := r.state(ctx, &args.Dom); err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetSecurityLabelRet{Label: []byte{0}}, nil
+}
+
+func getSecurityLabels(ctx context.Context, r request, args *protocol.DomainGetSecurityLabelListArgs) (rpc.Body, error) {
+	if _, err := r.state(ctx, &args.Dom); err != nil {
+		return nil, err
+	}
+	return &protocol.DomainGetSecurityLabelListRet{}, nil
+}

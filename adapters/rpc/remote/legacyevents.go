@@ -1,0 +1,97 @@
+package remote
+
+import (
+	"context"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+)
+
+// Clients of the old generation have one registration for each event, named by
+// the event. The call without an event means life cycles; both kinds of call share
+// their registrations, because such clients mix them.
+
+func registerLegacy(ctx context.Context, r request, args *protocol.ConnectDomainEventRegisterAnyArgs) (rpc.Body, error) {
+	return nil, r.register(ctx, args.EventID)
+}
+
+func deregisterLegacy(ctx context.Context, r request, args *protocol.ConnectDomainEventDeregisterAnyArgs) (rpc.Body, error) {
+	return nil, r.deregister(ctx, args.EventID)
+}
+
+func registerLifecycle(ctx context.Context, r request) (rpc.Body, error) {
+	if err := r.register(ctx, eventLifecycle); err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectDomainEventRegisterRet{CbRegistered: 1}, nil
+}
+
+func deregisterLifecycle(ctx context.Context, r request) (rpc.Body, error) {
+	if err := r.deregister(ctx, eventLifecycle); err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectDomainEventDeregisterRet{}, nil
+}
+
+func (r request) register(ctx context.Context, event int32) error {
+	if event < 0 || event > lastLegacyEvent {
+		return wireFault("unsupported event ID %d", event)
+	}
+	if !r.client.reserve(event) {
+		return wireArgument("event callback already tracked")
+	}
+	_, err := r.subscribe(ctx, event, nil, true, func(made callback) { r.client.settle(event, made) })
+	if err != nil {
+		r.client.unreserve(event)
+	}
+	return err
+}
+
+func (r request) deregister(ctx context.Context, event int32) error {
+	if event < 0 || event > lastLegacyEvent {
+		return wireFault("unsupported event ID %d", event)
+	}
+	known, ok := r.client.release(event)
+	if !ok {
+		return wireArgument("domain event %d not registered", event)
+	}
+	return known.connection.Unsubscribe(ctx, known.number)
+}
+
+// reserve makes sure that of several calls at once only one subscribes.
+func (c *client) reserve(event int32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, taken := c.legacy[event]; taken {
+		return false
+	}
+	if c.legacy == nil {
+		c.legacy = map[int32]callback{}
+	}
+	c.legacy[event] = callback{}
+	return true
+}
+
+// unreserve is for a registration that was not made after all.
+func (c *client) unreserve(event int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.legacy, event)
+}
+
+func (c *client) settle(event int32, made callback) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.legacy[event] = made
+}
+
+// release forgets a registration; ok is false if it was not made yet.
+func (c *client) release(event int32) (known callback, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known = c.legacy[event]
+	if known.ready {
+		delete(c.legacy, event)
+	}
+	return known, known.ready
+}

@@ -1,0 +1,156 @@
+package remote
+
+import (
+	"context"
+	"slices"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/adapters/rpc/xdr"
+	"virtlxcd/domain/container"
+)
+
+func (s *Service) lookupHandlers() served {
+	return s.quickly(served{
+		protocol.ProcDomainLookupByID:           {handle: with(lookupByID)},
+		protocol.ProcDomainLookupByName:         {handle: with(lookupByName)},
+		protocol.ProcDomainLookupByUUID:         {handle: with(lookupByUUID)},
+		protocol.ProcConnectListAllDomains:      {handle: with(listAll)},
+		protocol.ProcConnectListDomains:         {handle: with(listActive)},
+		protocol.ProcConnectNumOfDomains:        {handle: plain(countActive)},
+		protocol.ProcConnectListDefinedDomains:  {handle: with(listInactive)},
+		protocol.ProcConnectNumOfDefinedDomains: {handle: plain(countInactive)},
+	})
+}
+
+func lookupByID(ctx context.Context, r request, args *protocol.DomainLookupByIDArgs) (rpc.Body, error) {
+	if args.ID < 0 {
+		return nil, badArgument(r.row.Function, "id", "must be zero or greater")
+	}
+	return r.lookup(ctx, container.Ref{By: container.ByID, ID: int(args.ID)})
+}
+
+func lookupByName(ctx context.Context, r request, args *protocol.DomainLookupByNameArgs) (rpc.Body, error) {
+	return r.lookup(ctx, container.Ref{By: container.ByName, Name: args.Name})
+}
+
+func lookupByUUID(ctx context.Context, r request, args *protocol.DomainLookupByUUIDArgs) (rpc.Body, error) {
+	return r.lookup(ctx, container.Ref{By: container.ByUUIDLookup, UUID: container.UUID(args.UUID)})
+}
+
+// lookup answers with the container; the three answers have one form.
+func (r request) lookup(ctx context.Context, ref container.Ref) (rpc.Body, error) {
+	found, err := r.connection.Lookup(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.DomainLookupByNameRet{Dom: objectOf(found.Identity)}, nil
+}
+
+func listAll(ctx context.Context, r request, args *protocol.ConnectListAllDomainsArgs) (rpc.Body, error) {
+	if err := listRule.check(args.Flags); err != nil {
+		return nil, err
+	}
+	found, err := r.connection.List(ctx, filterOf(args.Flags))
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > protocol.DomainListMax {
+		return nil, rpcFault("Too many domains '%d' for limit '%d'", len(found), protocol.DomainListMax)
+	}
+	return &listing{found: found, wanted: args.NeedResults != 0}, nil
+}
+
+// listing is the answer of the call that big hosts get most: it is encoded from
+// the shared snapshots as they are. Unless wanted, only their number is told.
+type listing struct {
+	found  []*container.Snapshot
+	wanted bool
+}
+
+// AppendXDR writes what protocol.ConnectListAllDomainsRet would.
+func (l *listing) AppendXDR(b []byte) ([]byte, error) {
+	told := l.found
+	if !l.wanted {
+		told = nil
+	}
+	b, err := xdr.AppendCount(slices.Grow(b, listingSize(told)), len(told), protocol.DomainListMax)
+	for _, s := range told {
+		if err != nil {
+			return b, err
+		}
+		b, err = xdr.AppendString(b, s.Name, protocol.StringMax)
+		b = append(b, s.UUID[:]...)
+		b = xdr.AppendInt32(b, int32(s.ID))
+	}
+	return xdr.AppendUint32(b, uint32(len(l.found))), err
+}
+
+// listingSize is at least what the encoding takes.
+func listingSize(told []*container.Snapshot) int {
+	size := 8
+	for _, s := range told {
+		size += len(s.Name) + 3 + 4 + len(s.UUID) + 4
+	}
+	return size
+}
+
+func listActive(ctx context.Context, r request, args *protocol.ConnectListDomainsArgs) (rpc.Body, error) {
+	if err := r.checkRoom("maxids", args.Maxids); err != nil {
+		return nil, err
+	}
+	found, err := r.connection.List(ctx, container.Filter{Active: true})
+	if err != nil {
+		return nil, err
+	}
+	found = found[:min(len(found), int(args.Maxids))]
+	ids := make([]int32, len(found))
+	for i, s := range found {
+		ids[i] = int32(s.ID)
+	}
+	return &protocol.ConnectListDomainsRet{Ids: ids}, nil
+}
+
+func listInactive(ctx context.Context, r request, args *protocol.ConnectListDefinedDomainsArgs) (rpc.Body, error) {
+	if err := r.checkRoom("maxnames", args.Maxnames); err != nil {
+		return nil, err
+	}
+	found, err := r.connection.List(ctx, container.Filter{Inactive: true})
+	if err != nil {
+		return nil, err
+	}
+	found = found[:min(len(found), int(args.Maxnames))]
+	names := make([]string, len(found))
+	for i, s := range found {
+		names[i] = s.Name
+	}
+	return &protocol.ConnectListDefinedDomainsRet{Names: names}, nil
+}
+
+// checkRoom checks how many entries a client has room for.
+func (r request) checkRoom(argument string, room int32) error {
+	switch {
+	case room > protocol.DomainListMax:
+		return wireFault("%s > REMOTE_DOMAIN_LIST_MAX", argument)
+	case room < 0:
+		return badArgument(r.row.Function, argument, "must be zero or greater")
+	}
+	return nil
+}
+
+func countActive(ctx context.Context, r request) (rpc.Body, error) {
+	return r.count(ctx, container.Filter{Active: true})
+}
+
+func countInactive(ctx context.Context, r request) (rpc.Body, error) {
+	return r.count(ctx, container.Filter{Inactive: true})
+}
+
+// count answers with a number; both answers have one form.
+func (r request) count(ctx context.Context, filter container.Filter) (rpc.Body, error) {
+	found, err := r.connection.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectNumOfDomainsRet{Num: int32(len(found))}, nil
+}

@@ -1,0 +1,63 @@
+package remote
+
+import (
+	"context"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+)
+
+func nodeHandlers() served {
+	return served{
+		protocol.ProcConnectGetVersion:      {plain(getVersion), false},
+		protocol.ProcConnectGetHostname:     {plain(getHostname), false},
+		protocol.ProcConnectGetCapabilities: {plain(getCapabilities), false},
+		protocol.ProcNodeGetInfo:            {plain(getNodeInfo), false},
+		protocol.ProcNodeGetSecurityModel:   {always(securityModel), true},
+	}
+}
+
+// securityModel says that no security driver is there. Names end with a NUL.
+var securityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"), DOI: []byte("0\x00")}
+
+// getVersion tells the kernel's version: it is what runs containers.
+func getVersion(ctx context.Context, r request) (rpc.Body, error) {
+	facts, err := r.connection.NodeFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	version, err := kernelVersion(facts.KernelRelease)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectGetVersionRet{HvVer: version.Number()}, nil
+}
+
+func getHostname(ctx context.Context, r request) (rpc.Body, error) {
+	facts, err := r.connection.NodeFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectGetHostnameRet{Hostname: facts.Hostname}, nil
+}
+
+func getCapabilities(ctx context.Context, r request) (rpc.Body, error) {
+	facts, err := r.connection.NodeFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.ConnectGetCapabilitiesRet{Capabilities: r.client.service.codec.Capabilities(facts)}, nil
+}
+
+func getNodeInfo(ctx context.Context, r request) (rpc.Body, error) {
+	facts, err := r.connection.NodeFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info := &protocol.NodeGetInfoRet{
+		Memory: facts.Memory, Cpus: int32(facts.CPUs), MHz: int32(facts.MHz), Nodes: int32(facts.Nodes),
+		Sockets: int32(facts.Sockets), Cores: int32(facts.Cores), Threads: int32(facts.Threads),
+	}
+	copy(info.Model[:len(info.Model)-1], facts.Arch)
+	return info, nil
+}

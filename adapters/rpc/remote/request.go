@@ -1,0 +1,128 @@
+package remote
+
+import (
+	"context"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/adapters/rpc/xdr"
+	"virtlxcd/domain/container"
+)
+
+// request is one call on its way through its handler. It is passed by value: the
+// most frequent calls should cost no allocation for it.
+type request struct {
+	client *client
+	call   *rpc.Call
+	row    *protocol.Procedure
+	*opened
+}
+
+// handler serves one call: a body (nil for an empty answer) or an error. One that
+// has used the call itself to answer returns answered.
+type handler func(context.Context, request) (rpc.Body, error)
+
+var answered rpc.Body = new(alreadyAnswered)
+
+type alreadyAnswered struct{ rpc.Raw }
+
+// with makes a handler that decodes its arguments first. Bytes behind them are
+// ignored.
+func with[A any, P interface {
+	*A
+	protocol.Message
+}](serve func(context.Context, request, P) (rpc.Body, error)) handler {
+	return func(ctx context.Context, r request) (rpc.Body, error) {
+		var input struct {
+			decoder xdr.Decoder
+			args    A
+		}
+		input.decoder.Reset(r.call.Payload())
+		if err := P(&input.args).DecodeXDR(&input.decoder); err != nil {
+			return nil, undecodable()
+		}
+		r, err := r.admitted()
+		if err != nil {
+			return nil, err
+		}
+		return serve(ctx, r, &input.args)
+	}
+}
+
+// plain makes a handler of a call without arguments.
+func plain(serve handler) handler {
+	return func(ctx context.Context, r request) (rpc.Body, error) {
+		r, err := r.admitted()
+		if err != nil {
+			return nil, err
+		}
+		return serve(ctx, r)
+	}
+}
+
+// always makes a handler of a call without arguments whose answer never changes.
+func always(body rpc.Body) handler {
+	return plain(func(context.Context, request) (rpc.Body, error) { return body, nil })
+}
+
+// admitted refuses calls that come before the connection is open or that a
+// connection may not make because it may only read.
+func (r request) admitted() (request, error) {
+	if r.row.Needs != protocol.Opened {
+		return r, nil
+	}
+	r.opened = r.client.current.Load()
+	switch {
+	case r.opened == nil:
+		return r, wireFault("hypervisor connection not open")
+	case r.readOnly && r.row.ReadOnly == protocol.Refused:
+		return r, readOnly(origin(r.row.ErrorDomain), r.row.Function)
+	}
+	return r, nil
+}
+
+func (r request) answer(body rpc.Body, err error) {
+	switch {
+	case err != nil:
+		r.call.Fail(complaintOf(err).body())
+	case body != answered:
+		r.call.Reply(body)
+	}
+}
+
+// unsupported answers known procedures that nothing behind this package serves.
+func unsupported(_ context.Context, r request) (rpc.Body, error) {
+	function := r.row.Function
+	if r.row.Args != nil {
+		args := r.row.Args()
+		if err := args.DecodeXDR(xdr.NewDecoder(r.call.Payload())); err != nil {
+			return nil, undecodable()
+		}
+		// One procedure stands for two functions.
+		if stats, ok := args.(*protocol.ConnectGetAllDomainStatsArgs); ok && len(stats.Doms) > 0 {
+			function = "virDomainListGetStats"
+		}
+	}
+	if _, err := r.admitted(); err != nil {
+		return nil, err
+	}
+	return nil, noSupport(origin(r.row.ErrorDomain), function)
+}
+
+// reference is how clients name a container in arguments: the uuid counts, the
+// name decorates errors, and the id may be stale.
+func reference(dom *protocol.Domain) container.Ref {
+	return container.Ref{UUID: container.UUID(dom.UUID), Name: dom.Name}
+}
+
+// objectOf is how a container is named in answers.
+func objectOf(identity container.Identity) protocol.Domain {
+	return protocol.Domain{Name: identity.Name, UUID: protocol.UUID(identity.UUID), ID: int32(identity.ID)}
+}
+
+func textOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
+}

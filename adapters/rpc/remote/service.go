@@ -1,0 +1,120 @@
+package remote
+
+import (
+	"context"
+	"log/slog"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/ports"
+)
+
+// Options of a Service.
+type Options struct {
+	Log *slog.Logger // nil: the default logger
+	// QuickReads says that the connector's reads never wait, not even for an
+	// access check: they are then served without a goroutine of their own.
+	QuickReads bool
+}
+
+// Service answers the calls of the three programs. It is shared by all sessions.
+type Service struct {
+	connector ports.Connector
+	codec     ports.Codec
+	log       *slog.Logger
+	quick     bool
+}
+
+// New returns a service whose connections come from connector. Wiring must call
+// Start for every new session and offer all of Programs.
+func New(connector ports.Connector, codec ports.Codec, options Options) *Service {
+	log := options.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	return &Service{connector: connector, codec: codec, log: log, quick: options.QuickReads}
+}
+
+// Start prepares a new session. It belongs into rpc.Options.Start.
+func (s *Service) Start(session *rpc.Session) {
+	session.Data = &client{service: s, session: session}
+}
+
+// Programs are remote, lxc and qemu, in the order they are offered.
+func (s *Service) Programs() []rpc.Program {
+	return []rpc.Program{
+		s.program(protocol.Program, protocol.ProtocolVersion, s.remoteHandlers()),
+		s.program(protocol.LxcProgram, protocol.LxcProtocolVersion, lxcHandlers()),
+		s.program(protocol.QemuProgram, protocol.QemuProtocolVersion, nil),
+	}
+}
+
+// served are the handlers of one program by procedure number.
+type served map[int32]entry
+
+// entry is a handler and how it is run.
+type entry struct {
+	handle handler
+	inline bool // only looks at memory
+}
+
+// add merges a family into the table.
+func (s served) add(family served) {
+	for number, e := range family {
+		s[number] = e
+	}
+}
+
+func (s *Service) remoteHandlers() served {
+	all := served{}
+	for _, family := range []served{
+		authHandlers(), connectionHandlers(), nodeHandlers(), s.lookupHandlers(), s.infoHandlers(),
+		definitionHandlers(), lifecycleHandlers(), consoleHandlers(), eventHandlers(),
+	} {
+		all.add(family)
+	}
+	return all
+}
+
+// program makes a row for every procedure of the table that is a call. What has
+// no handler is known and not supported.
+func (s *Service) program(number, version uint32, handlers served) rpc.Program {
+	rows := protocol.Procedures(number)
+	table := make([]*rpc.Procedure, len(rows))
+	for i := range rows {
+		if i == 0 || rows[i].Number == 0 || !rows[i].Callable() {
+			continue
+		}
+		e, ok := handlers[int32(i)]
+		if !ok {
+			e = entry{handle: unsupported, inline: true}
+		}
+		table[i] = s.procedure(&rows[i], e)
+	}
+	find := func(number int32) *rpc.Procedure {
+		if number < 0 || int(number) >= len(table) {
+			return nil
+		}
+		return table[number]
+	}
+	return rpc.Program{Number: number, Version: version, Procedure: find}
+}
+
+func (s *Service) procedure(row *protocol.Procedure, e entry) *rpc.Procedure {
+	return &rpc.Procedure{
+		Name: row.Wire, High: row.High, Inline: e.inline, Open: row.Needs == protocol.Nothing,
+		Handle: func(ctx context.Context, call *rpc.Call) {
+			r := request{client: call.Session().Data.(*client), call: call, row: row}
+			r.answer(e.handle(ctx, r))
+		},
+	}
+}
+
+// quickly marks a family's handlers inline if reads are quick.
+func (s *Service) quickly(family served) served {
+	for number, e := range family {
+		e.inline = s.quick
+		family[number] = e
+	}
+	return family
+}

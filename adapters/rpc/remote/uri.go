@@ -1,0 +1,42 @@
+package remote
+
+import (
+	"fmt"
+	"net/url"
+	"syscall"
+
+	"virtlxcd/domain/fault"
+)
+
+// defaultURI is what an empty name stands for.
+const defaultURI = "lxc:///system"
+
+// resolve checks the name a client wants to open and returns the one it will be
+// told. An empty name asks the daemon to choose. Fragment and query are the
+// client's own business.
+func resolve(name string) (string, error) {
+	if name == "" {
+		return defaultURI, nil
+	}
+	uri, err := url.Parse(name)
+	if err != nil || uri.Scheme == "" || uri.Host != "" {
+		return "", noDriver(name)
+	}
+	if uri.Scheme != "lxc" {
+		return "", elsewhere(uri.Scheme)
+	}
+	switch uri.Path {
+	case "", "/", "/system":
+		return name, nil
+	}
+	return "", fault.New(fault.Internal, fault.Driver, "Unexpected LXC URI path '%s', try lxc:///system", uri.Path)
+}
+
+// elsewhere refuses what another driver's daemon serves, in the words clients
+// know from a daemon that cannot reach that one: this one never tries.
+func elsewhere(scheme string) error {
+	return &fault.Error{
+		Kind: fault.System, Area: fault.Wire, Err: syscall.ENOENT,
+		Text: fmt.Sprintf("Failed to connect socket to '/var/run/libvirt/virt%sd-sock'", scheme),
+	}
+}

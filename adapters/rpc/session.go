@@ -1,0 +1,175 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"virtlxcd/adapters/rpc/frame"
+	"virtlxcd/domain/access"
+)
+
+// Session is one client's connection. Its methods may be called from any goroutine,
+// also after the client has gone.
+type Session struct {
+	// Data belongs to the handlers. It may be set in Options.Start and must not be
+	// changed later, because calls of one session run at the same time.
+	Data any
+
+	id     uint64
+	since  time.Time
+	caller access.Caller
+	server *Server
+	log    *slog.Logger
+	conn   net.Conn
+	reader *frame.Reader
+
+	// ctx ends when the connection is over, whoever ended it.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	authenticated atomic.Bool
+	keepalive     keepalive
+	inbox         inbox
+	outbox        outbox
+	streams       streams
+
+	// work counts calls and goroutines that must end before the hooks run.
+	work sync.WaitGroup
+
+	mu    sync.Mutex
+	hooks []func()
+	over  bool // hooks have run
+
+	// Method values, made once instead of for every answer.
+	slotReturned, lastWordSaid func(bool)
+}
+
+func newSession(server *Server, conn net.Conn, caller access.Caller, authenticated bool) *Session {
+	ctx, cancel := context.WithCancel(server.ctx)
+	s := &Session{
+		id: server.nextID(), since: time.Now(), caller: caller, server: server, conn: conn,
+		reader: frame.NewReader(conn), ctx: ctx, cancel: cancel,
+	}
+	s.log = server.log.With("client", s.id)
+	s.authenticated.Store(authenticated)
+	s.inbox.init(server.options.MaxRequests)
+	s.outbox = outbox{conn: conn, spawn: s.work.Go, fail: s.fail}
+	s.keepalive.session = s
+	s.slotReturned = s.returnSlot
+	s.lastWordSaid = func(bool) { s.Close() }
+	return s
+}
+
+// ID numbers the sessions of a server, from 1, never twice.
+func (s *Session) ID() uint64 { return s.id }
+
+// Since is when the client was accepted.
+func (s *Session) Since() time.Time { return s.since }
+
+// Caller is who the kernel says the client was when it was accepted.
+func (s *Session) Caller() access.Caller { return s.caller }
+
+// ReadOnly tells whether the client came over a read-only socket.
+func (s *Session) ReadOnly() bool { return s.caller.ReadOnly }
+
+// Context ends when the connection is over.
+func (s *Session) Context() context.Context { return s.ctx }
+
+// Authenticated tells whether the client may make calls that are not Open.
+func (s *Session) Authenticated() bool { return s.authenticated.Load() }
+
+// SetAuthenticated lets the client make all calls from its next packet on.
+func (s *Session) SetAuthenticated() {
+	if s.authenticated.CompareAndSwap(false, true) {
+		s.server.authenticated()
+	}
+}
+
+// EnableKeepalive starts to ask a silent client whether it is alive, as the options
+// say. Calling it again changes nothing.
+func (s *Session) EnableKeepalive() { s.keepalive.enable() }
+
+// OnClose registers what runs once when the connection is over and its calls and
+// streams have ended; the last one registered runs first. After that moment hook runs
+// at once.
+func (s *Session) OnClose(hook func()) {
+	s.mu.Lock()
+	over := s.over
+	if !over {
+		s.hooks = append(s.hooks, hook)
+	}
+	s.mu.Unlock()
+	if over {
+		hook()
+	}
+}
+
+// SendEvent queues an event. It never blocks: a client that does not read until the
+// queue overflows is disconnected. Events are sent in order; after the end of the
+// connection they are dropped.
+func (s *Session) SendEvent(program uint32, procedure int32, body Body) {
+	packet, err := encode(frame.Header{
+		Program: program, Version: 1, Procedure: procedure,
+		Type: frame.Message, Serial: eventSerial, Status: frame.OK,
+	}, body, nil)
+	if err != nil {
+		s.log.Warn("cannot encode event", "program", program, "procedure", procedure, "error", err)
+		return
+	}
+	packet.kind = event
+	s.outbox.post(packet, drainNone)
+}
+
+// eventSerial is what clients have always been sent; they ignore it.
+const eventSerial = 1
+
+// Close disconnects the client at once. It does not wait for calls or hooks and may
+// be called any number of times.
+func (s *Session) Close() {
+	s.cancel()
+	s.conn.Close()
+	s.keepalive.stop()
+	s.inbox.close()
+	s.outbox.close()
+	s.streams.abortAll()
+}
+
+// fail ends the session because its connection does not work.
+func (s *Session) fail(err error) {
+	if s.ctx.Err() == nil {
+		s.log.Debug("client connection failed", "error", err)
+	}
+	s.Close()
+}
+
+// serve runs the session from its first packet to its last hook.
+func (s *Session) serve() {
+	if start := s.server.options.Start; start != nil {
+		start(s)
+	}
+	if err := s.read(); err != nil {
+		s.fail(err)
+	}
+	s.Close() // again, even if somebody else is at it: from here on nothing may start
+	s.end()
+}
+
+// end waits for the calls and streams and runs the hooks.
+func (s *Session) end() {
+	mine := func(t task) bool { return t.(*Call).session == s }
+	for _, queued := range s.server.pool.withdraw(mine) {
+		queued.(*Call).drop()
+	}
+	s.work.Wait()
+	s.mu.Lock()
+	hooks := s.hooks
+	s.hooks, s.over = nil, true
+	s.mu.Unlock()
+	for i := len(hooks) - 1; i >= 0; i-- {
+		hooks[i]()
+	}
+}

@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// document is one file on its way to a value; name is the file's.
+type document struct {
+	path   string
+	name   string
+	status bool
+	// The outcome. Exactly one is set unless the file vanished meanwhile.
+	stored ports.Stored
+	err    error
+}
+
+// Load sorts by name and calls damaged from this goroutine. Files of other
+// kinds are not looked at. Links are followed in the configuration, where an
+// administrator may keep files elsewhere, and not in State.
+func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) ([]ports.Stored, error) {
+	if err := goingOn(ctx); err != nil {
+		return nil, err
+	}
+	documents, err := s.scan(s.paths.State, true)
+	if err != nil {
+		return nil, err
+	}
+	configs, err := s.scan(s.paths.Config, false)
+	if err != nil {
+		return nil, err
+	}
+	s.sweep(s.paths.Autostart)
+	documents = append(documents, configs...)
+	if err := s.parseAll(ctx, documents); err != nil {
+		return nil, err
+	}
+	return merge(documents, damaged), nil
+}
+
+// scan lists the documents of a directory and sweeps it. A directory that does
+// not exist is empty.
+func (s *Store) scan(dir string, status bool) ([]*document, error) {
+	entries, err := os.ReadDir(dir)
+	if absentIsFine(err) != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot list stored containers")
+	}
+	var documents []*document
+	for _, entry := range entries {
+		if s.foreignTemp(entry.Name()) {
+			s.discard(filepath.Join(dir, entry.Name()))
+		}
+		if name, ok := nameOf(entry.Name()); ok {
+			documents = append(documents, &document{path: filepath.Join(dir, entry.Name()), name: name, status: status})
+		}
+	}
+	return documents, nil
+}
+
+// sweep removes what a daemon left that died while it was writing.
+func (s *Store) sweep(dir string) {
+	entries, _ := os.ReadDir(dir) // missing or unreadable: nothing to do
+	for _, entry := range entries {
+		if s.foreignTemp(entry.Name()) {
+			s.discard(filepath.Join(dir, entry.Name()))
+		}
+	}
+}
+
+func (s *Store) discard(path string) {
+	if err := absentIsFine(s.disk.Remove(path)); err != nil {
+		s.log.Warn("cannot remove a leftover of an earlier daemon", "path", path, "err", err)
+	}
+}
+
+// parseAll spreads the work over the processors: parsing is what takes time
+// when there are thousands. It returns when all workers have.
+func (s *Store) parseAll(ctx context.Context, documents []*document) error {
+	work := make(chan *document)
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(documents)) {
+		workers.Go(func() {
+			for d := range work {
+				s.parse(d)
+			}
+		})
+	}
+	for _, d := range documents {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- d
+	}
+	close(work)
+	workers.Wait()
+	return goingOn(ctx)
+}
+
+func (s *Store) parse(d *document) {
+	text, err := readFile(d.path, !d.status)
+	if err != nil {
+		d.err = absentIsFine(err)
+		if d.err == nil && dangling(d.path) {
+			d.err = err
+		}
+		return
+	}
+	var definition *container.Definition
+	if d.status {
+		d.stored.Status, d.err = s.codec.ParseStatus(text)
+		if d.err == nil {
+			definition = d.stored.Status.Definition
+		}
+	} else {
+		definition, d.err = s.codec.Parse(text)
+		d.stored.Config = definition
+		d.stored.Autostart = s.marked(d.name)
+	}
+	if d.err == nil && definition.Name != d.name {
+		d.err = fmt.Errorf("the file is about '%s', which its name does not say", definition.Name)
+	}
+}
+
+// dangling says whether there is a link that leads nowhere.
+func dangling(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&os.ModeSymlink != 0
+}
+
+// marked says whether the autostart link leads to the definition, by whichever
+// path: directories may have been reached through links when it was made.
+func (s *Store) marked(name string) bool {
+	target, ok := s.mark(name)
+	if !ok {
+		return false
+	}
+	if target == s.configPath(name) {
+		return true
+	}
+	there, err := os.Stat(s.linkPath(name))
+	if err != nil {
+		return false
+	}
+	here, err := os.Stat(s.configPath(name))
+	return err == nil && os.SameFile(here, there)
+}

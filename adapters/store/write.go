@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// temporaries numbers temporary files within the process.
+var temporaries atomic.Uint64
+
+func (s *Store) tempPath(dir string) string {
+	return filepath.Join(dir, tempPrefix+s.token+"-"+strconv.FormatUint(temporaries.Add(1), 36)+tempSuffix)
+}
+
+// foreignTemp says whether file is a temporary one of another process, which
+// cannot be alive since it would hold the lock.
+func (s *Store) foreignTemp(file string) bool {
+	return strings.HasPrefix(file, tempPrefix) && strings.HasSuffix(file, tempSuffix) &&
+		!strings.HasPrefix(file, tempPrefix+s.token+"-")
+}
+
+// SaveDefinition prints what the next start needs, secrets included, which is
+// why nobody else may read the file.
+func (s *Store) SaveDefinition(ctx context.Context, definition *container.Definition) error {
+	if err := checkName(definition.Name); err != nil {
+		return err
+	}
+	if err := goingOn(ctx); err != nil {
+		return err
+	}
+	text := header(definition.Name, definition.UUID.String()) +
+		s.codec.Format(definition, ports.Format{ID: container.NoID, Inactive: true, Secure: true})
+	if err := s.makeDir(s.paths.Config); err != nil {
+		return err
+	}
+	if err := s.replace(s.configPath(definition.Name), text, 0o600, true); err != nil {
+		return fault.Wrap(err, fault.System, "cannot store the definition of '%s'", definition.Name)
+	}
+	return nil
+}
+
+// SaveStatus writes the pid file first: who sees the status finds it.
+func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error {
+	name := status.Definition.Name
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if err := goingOn(ctx); err != nil {
+		return err
+	}
+	err := s.savePID(s.pidPath(name), status.Controller.PID)
+	if err == nil {
+		text := header(name, status.Definition.UUID.String()) + s.codec.FormatStatus(status)
+		err = s.replace(s.statusPath(name), text, 0o600, false)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.System, "cannot store the status of '%s'", name)
+	}
+	return nil
+}
+
+// savePID leaves a file alone that is right already: status changes often, the
+// controller hardly ever. No controller, no file.
+func (s *Store) savePID(path string, pid int) error {
+	switch text := strconv.Itoa(pid); {
+	case path == "":
+		return nil
+	case pid <= 0:
+		return absentIsFine(s.disk.Remove(path))
+	default:
+		if old, err := readFile(path, false); err == nil && old == text {
+			return nil
+		}
+		return s.replace(path, text, 0o644, false)
+	}
+}
+
+// replace puts text at path, all or nothing. durable makes it survive a power
+// cut, file and name both. If only the last flush of the directory fails, the
+// new file is in place and may not survive; the error says so to the caller,
+// who has to take the change for failed.
+func (s *Store) replace(path, text string, mode os.FileMode, durable bool) error {
+	if len(text) > maxDocument {
+		return errTooLarge
+	}
+	temp := s.tempPath(filepath.Dir(path))
+	err := s.writeNew(temp, text, mode, durable)
+	if err == nil {
+		err = s.disk.Rename(temp, path)
+	}
+	if err != nil {
+		return errors.Join(err, absentIsFine(s.disk.Remove(temp)))
+	}
+	if durable {
+		return s.disk.SyncDir(filepath.Dir(path))
+	}
+	return nil
+}
+
+func (s *Store) writeNew(path, text string, mode os.FileMode, durable bool) error {
+	f, err := s.disk.Create(path, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(writerOnly{f}, text)
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	// Some file systems report a full disk no sooner than here.
+	return errors.Join(err, f.Close())
+}
+
+type writerOnly struct{ file }
+
+func absentIsFine(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package controller
+
+import "virtlxcd/ports/hold"
+
+const (
+	chunk = 4 << 10
+	// budget is how much one console moves per event, so that one that floods
+	// cannot keep others waiting.
+	budget = 16 << 10
+)
+
+// console joins a terminal of the container with one of the host. Output is
+// always taken from the guest, so that init never blocks on a console nobody
+// reads; what nobody took waits in the ring.
+type console struct {
+	fds         hold.Descriptors
+	guest, host hold.FD
+	output      ring
+	input       []byte // typed, and not yet taken by the guest
+}
+
+func newConsole(fds hold.Descriptors, guest, host hold.FD) *console {
+	c := &console{fds: fds, guest: guest, host: host}
+	c.watchGuest(true)
+	c.watchHost(true)
+	fds.WatchOpens(host)
+	return c
+}
+
+// watchGuest and watchHost: after a hang-up only changes are of interest (edge),
+// or the hang-up itself would be told without end.
+func (c *console) watchGuest(edge bool) {
+	if c.guest != hold.None {
+		c.fds.Watch(c.guest, hold.Interest{Read: true, Write: len(c.input) > 0, Edge: edge})
+	}
+}
+
+func (c *console) watchHost(edge bool) {
+	waiting := !c.output.empty() && !edge
+	c.fds.Watch(c.host, hold.Interest{Read: len(c.input) == 0, Write: waiting, Edge: edge})
+}
+
+// ready moves what can be moved.
+func (c *console) ready(fd hold.FD, happened hold.Happening) {
+	if fd == c.guest {
+		c.guestReady(happened)
+		return
+	}
+	c.hostReady(happened)
+}
+
+func (c *console) guestReady(happened hold.Happening) {
+	if happened.Writable && len(c.input) > 0 {
+		c.feed()
+		c.watchHost(false)
+	}
+	hungUp := happened.HungUp
+	if happened.Readable || happened.HungUp {
+		hungUp = c.take(budget)
+	}
+	c.watchGuest(hungUp)
+	c.deliver()
+}
+
+// take reads the guest's output, at most limit bytes; true after a hang-up.
+func (c *console) take(limit int) (hungUp bool) {
+	var buffer [chunk]byte
+	for taken := 0; taken < limit; {
+		n, again := c.fds.Read(c.guest, buffer[:])
+		if n == 0 {
+			return !again
+		}
+		c.output.push(buffer[:n])
+		taken += n
+	}
+	return false
+}
+
+// deliver writes kept output to a client, if there is one.
+func (c *console) deliver() {
+	if c.output.empty() || !c.fds.Attached(c.host) {
+		return
+	}
+	for !c.output.empty() {
+		n, _ := c.fds.Write(c.host, c.output.front())
+		if n <= 0 {
+			break
+		}
+		c.output.drop(n)
+	}
+	c.watchHost(false)
+}
+
+func (c *console) hostReady(happened hold.Happening) {
+	hungUp := happened.HungUp
+	if happened.Readable && len(c.input) == 0 {
+		hungUp = c.listen()
+	}
+	if hungUp {
+		c.watchHost(true)
+		return
+	}
+	c.watchHost(false)
+	c.deliver()
+}
+
+// listen reads what a client typed and feeds it; true after a hang-up.
+func (c *console) listen() (hungUp bool) {
+	var buffer [chunk]byte
+	n, again := c.fds.Read(c.host, buffer[:])
+	if n == 0 {
+		return !again
+	}
+	c.input = append(c.input[:0], buffer[:n]...)
+	c.feed()
+	if len(c.input) > 0 {
+		c.watchGuest(false)
+	}
+	return false
+}
+
+// feed writes typed bytes to the guest as far as it takes them.
+func (c *console) feed() {
+	for len(c.input) > 0 && c.guest != hold.None {
+		n, _ := c.fds.Write(c.guest, c.input)
+		if n <= 0 {
+			return
+		}
+		c.input = c.input[n:]
+	}
+	c.input = nil
+}
+
+// last takes what a dead guest left and closes its terminal.
+func (c *console) last() {
+	if c.guest == hold.None {
+		return
+	}
+	c.take(ringSize)
+	c.fds.Forget(c.guest)
+	c.fds.Close(c.guest)
+	c.guest = hold.None
+	c.input = nil
+	c.deliver()
+}
+
+// connect gives the console a new guest terminal, after a reboot.
+func (c *console) connect(guest hold.FD) {
+	c.guest = guest
+	c.watchGuest(true)
+}
+
+func (c *console) close() {
+	c.last()
+	c.fds.Forget(c.host)
+	c.fds.Close(c.host)
+}

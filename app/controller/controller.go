@@ -1,0 +1,147 @@
+// Package controller is the process that holds running containers: it starts
+// their inits as its children, serves their consoles, restarts those that
+// reboot and reports what happens, so that a daemon may come and go. It holds
+// any number of containers; nothing assumes one.
+//
+// Everything happens on one goroutine, in answer to Handle and Ready, and
+// nothing blocks longer than a first process takes to be made.
+package controller
+
+import (
+	"virtlxcd/domain/launch/step"
+	"virtlxcd/ports/hold"
+)
+
+// Controller holds containers.
+type Controller struct {
+	kernel hold.Kernel
+	fds    hold.Descriptors
+	daemon hold.Daemon
+
+	held    map[[16]byte]*held
+	byFD    map[hold.FD]*held
+	dying   map[hold.FD]int           // pidfd -> pid of processes let go of before they died
+	failed  map[[16]byte]hold.Failure // starts that failed before Proceed asked
+	reports reports
+	begun   bool // ever held something
+}
+
+// New returns a controller that holds nothing.
+func New(kernel hold.Kernel, fds hold.Descriptors, daemon hold.Daemon) *Controller {
+	return &Controller{
+		kernel: kernel, fds: fds, daemon: daemon,
+		held: map[[16]byte]*held{}, byFD: map[hold.FD]*held{}, dying: map[hold.FD]int{},
+		failed: map[[16]byte]hold.Failure{},
+	}
+}
+
+// phase is how far a container is.
+type phase uint8
+
+const (
+	waiting  phase = iota // for Proceed
+	starting              // released, not yet executed
+	running
+)
+
+// held is one container.
+type held struct {
+	uuid      [16]byte
+	script    *step.Script
+	files     hold.Files // for the next start
+	born      hold.Born
+	consoles  []*console
+	phase     phase
+	restarted bool // by a reboot from inside
+	asked     bool // the daemon waits for the outcome
+	executing bool // the stage announced its exec
+}
+
+// Idle says that nothing is held and every report was acknowledged: the process
+// may end once no daemon is connected that could bring work, or once what it
+// was started for is over.
+func (c *Controller) Idle() bool {
+	return len(c.held) == 0 && len(c.dying) == 0 && len(c.failed) == 0 && c.reports.empty()
+}
+
+// Finished is Idle after there was something to do.
+func (c *Controller) Finished() bool { return c.begun && c.Idle() }
+
+// Handle carries out one request. It owns the message's descriptors.
+func (c *Controller) Handle(m *hold.Message) {
+	switch m.Kind {
+	case hold.Begin:
+		c.begin(m)
+		return
+	case hold.Restore:
+		c.restore(m)
+		return
+	}
+	c.closeFiles(&m.Files)
+	switch m.Kind {
+	case hold.Proceed:
+		c.proceed(m.UUID)
+	case hold.Abandon:
+		c.abandon(m.UUID)
+	case hold.Reclaim:
+		c.reclaim(m.UUID)
+	case hold.Acknowledge:
+		c.reports.acknowledge(m.Number)
+	default:
+		c.reply(hold.Unknown, m.UUID)
+	}
+}
+
+// DaemonLost abandons starts that nobody waits for any more.
+func (c *Controller) DaemonLost() {
+	clear(c.failed)
+	for _, h := range c.held {
+		if h.phase != running && !h.restarted {
+			c.kernel.Kill(h.born.Process)
+			c.letGo(h)
+		}
+	}
+}
+
+// DaemonFound repeats the reports that were not acknowledged.
+func (c *Controller) DaemonFound() {
+	c.reports.each(func(m *hold.Message) {
+		if h := c.held[m.UUID]; h != nil && (m.Kind == hold.Restarted || m.Kind == hold.NeedsLinks) {
+			c.describe(m, h)
+		}
+		c.daemon.Send(m)
+	})
+}
+
+// Ready deals with a descriptor on which something happened.
+func (c *Controller) Ready(fd hold.FD, happened hold.Happening) {
+	h := c.byFD[fd]
+	if pid, dying := c.dying[fd]; dying {
+		c.buried(fd, pid)
+		return
+	}
+	switch {
+	case h == nil:
+		c.fds.Forget(fd)
+	case fd == h.born.Process:
+		c.ended(h)
+	case fd == h.born.Outcome:
+		c.news(h)
+	default:
+		for _, console := range h.consoles {
+			if fd == console.guest || fd == console.host {
+				console.ready(fd, happened)
+				return
+			}
+		}
+	}
+}
+
+func (c *Controller) reply(kind hold.Kind, uuid [16]byte) {
+	c.daemon.Send(&hold.Message{Kind: kind, UUID: uuid, Files: hold.NoFiles()})
+}
+
+func (c *Controller) closeFiles(files *hold.Files) {
+	files.Each(c.fds.Close)
+	*files = hold.NoFiles()
+}

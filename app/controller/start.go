@@ -1,0 +1,208 @@
+package controller
+
+import "virtlxcd/ports/hold"
+
+// errors of start that are not an operation's, as errno (errno(3)).
+const (
+	errInvalid = 22 // EINVAL
+	errNoChild = 10 // ECHILD: the process died before it executed init
+	errBusy    = 16 // EBUSY
+)
+
+// begin makes a container's first process.
+func (c *Controller) begin(m *hold.Message) {
+	script, ok := c.fds.Load(m.Files.Plan)
+	failure := hold.Failure{Errno: errInvalid}
+	if c.held[m.UUID] != nil {
+		ok, failure.Errno = false, errBusy
+	}
+	if !ok || len(m.Files.Hosts) != len(script.Terminals) {
+		c.closeFiles(&m.Files)
+		c.refuse(hold.NotBegun, m.UUID, failure)
+		return
+	}
+	h := &held{uuid: m.UUID, script: script, files: m.Files}
+	if failure := c.bear(h, hold.None); failure.Failed() {
+		c.closeFiles(&h.files)
+		c.refuse(hold.NotBegun, m.UUID, failure)
+		return
+	}
+	c.begun = true
+	c.held[m.UUID] = h
+	for i, guest := range h.born.Terminals {
+		c.addConsole(h, guest, h.files.Hosts[i])
+	}
+	reply := &hold.Message{Kind: hold.Begun, UUID: h.uuid}
+	c.describe(reply, h)
+	c.daemon.Send(reply)
+}
+
+func (c *Controller) refuse(kind hold.Kind, uuid [16]byte, failure hold.Failure) {
+	c.daemon.Send(&hold.Message{Kind: kind, UUID: uuid, Failure: failure, Files: hold.NoFiles()})
+}
+
+// bear makes the process and watches it. network joins a kept namespace.
+func (c *Controller) bear(h *held, network hold.FD) hold.Failure {
+	born, failure := c.kernel.Begin(h.script, &h.files, network)
+	if failure.Failed() {
+		return failure
+	}
+	h.born, h.phase, h.executing = born, waiting, false
+	c.watch(h, born.Process)
+	c.watch(h, born.Outcome)
+	return failure
+}
+
+func (c *Controller) watch(h *held, fd hold.FD) {
+	c.byFD[fd] = h
+	c.fds.Watch(fd, hold.Interest{Read: true})
+}
+
+func (c *Controller) unwatch(fd *hold.FD) {
+	if *fd == hold.None {
+		return
+	}
+	delete(c.byFD, *fd)
+	c.fds.Forget(*fd)
+	c.fds.Close(*fd)
+	*fd = hold.None
+}
+
+func (c *Controller) addConsole(h *held, guest, host hold.FD) {
+	c.byFD[guest], c.byFD[host] = h, h
+	h.consoles = append(h.consoles, newConsole(c.fds, guest, host))
+}
+
+// describe fills in what the daemon keeps in escrow. The descriptors stay ours.
+func (c *Controller) describe(m *hold.Message, h *held) {
+	m.PID, m.Start = h.born.PID, h.born.Start
+	m.Files = hold.NoFiles()
+	m.Files.Process, m.Files.Network = h.born.Process, h.born.Network
+	for _, console := range h.consoles {
+		m.Files.Terminals = append(m.Files.Terminals, console.guest)
+	}
+}
+
+// proceed lets a waiting process become init. The answer is sent by news, at
+// once if it runs already: a daemon may not know what its predecessor asked.
+func (c *Controller) proceed(uuid [16]byte) {
+	h := c.held[uuid]
+	failure, failed := c.failed[uuid]
+	delete(c.failed, uuid)
+	switch {
+	case failed:
+		c.refuse(hold.NotRun, uuid, failure)
+	case h == nil:
+		c.reply(hold.Unknown, uuid)
+	case h.phase == running:
+		c.reply(hold.Running, uuid)
+	default:
+		h.asked = true
+		if h.phase == waiting {
+			c.release(h)
+		}
+	}
+}
+
+func (c *Controller) release(h *held) {
+	h.phase = starting
+	c.kernel.Release(h.born.Release)
+	h.born.Release = hold.None
+}
+
+// news is what the stage reports: that it executes init, or that it is stuck.
+func (c *Controller) news(h *held) {
+	progress, failure := c.kernel.Outcome(h.born.Outcome)
+	switch progress {
+	case hold.NoNews:
+	case hold.Executing:
+		h.executing = true
+	case hold.Stuck:
+		c.stuck(h, failure)
+	case hold.Gone:
+		if !h.executing {
+			c.stuck(h, hold.Failure{Entered: true, Errno: errNoChild, Index: uint32(len(h.script.Enter))})
+			return
+		}
+		c.unwatch(&h.born.Outcome)
+		c.executed(h)
+	}
+}
+
+func (c *Controller) executed(h *held) {
+	h.phase, h.restarted = running, false
+	if h.asked {
+		h.asked = false
+		c.reply(hold.Running, h.uuid)
+		return
+	}
+	report := &hold.Message{Kind: hold.Restarted, UUID: h.uuid}
+	c.describe(report, h)
+	c.report(report)
+}
+
+// stuck gives up a start that failed, and tells who waits for it: at once, or
+// when Proceed asks.
+func (c *Controller) stuck(h *held, failure hold.Failure) {
+	c.kernel.Kill(h.born.Process)
+	c.letGo(h)
+	switch {
+	case h.asked:
+		c.refuse(hold.NotRun, h.uuid, failure)
+	case h.restarted:
+		c.report(&hold.Message{Kind: hold.RestartFailed, UUID: h.uuid, Failure: failure, Files: hold.NoFiles()})
+	default:
+		c.failed[h.uuid] = failure
+	}
+}
+
+// abandon kills what was begun.
+func (c *Controller) abandon(uuid [16]byte) {
+	delete(c.failed, uuid)
+	if h := c.held[uuid]; h != nil {
+		c.kernel.Kill(h.born.Process)
+		c.letGo(h)
+	}
+	c.reply(hold.Abandoned, uuid)
+}
+
+// reclaim sends everything a daemon needs to know of a container again.
+func (c *Controller) reclaim(uuid [16]byte) {
+	h := c.held[uuid]
+	if h == nil {
+		c.reply(hold.Unknown, uuid)
+		return
+	}
+	reply := &hold.Message{Kind: hold.Reclaimed, UUID: uuid}
+	c.describe(reply, h)
+	reply.Files.Plan = h.files.Plan
+	reply.Files.Hosts = h.files.Hosts
+	c.daemon.Send(reply)
+}
+
+// restore takes over a container whose controller died.
+func (c *Controller) restore(m *hold.Message) {
+	script, ok := c.fds.Load(m.Files.Plan)
+	if !ok || c.held[m.UUID] != nil || m.Files.Process == hold.None {
+		c.closeFiles(&m.Files)
+		c.reply(hold.Unknown, m.UUID)
+		return
+	}
+	h := &held{uuid: m.UUID, script: script, files: m.Files, phase: running}
+	h.born = hold.Born{
+		PID: m.PID, Start: m.Start, Process: m.Files.Process, Network: m.Files.Network,
+		Release: hold.None, Outcome: hold.None,
+	}
+	h.files.Process, h.files.Network, h.files.Terminals = hold.None, hold.None, nil
+	c.begun = true
+	c.held[m.UUID] = h
+	for i, host := range h.files.Hosts {
+		guest := hold.None
+		if i < len(m.Files.Terminals) {
+			guest = m.Files.Terminals[i]
+		}
+		c.addConsole(h, guest, host)
+	}
+	c.reply(hold.Restored, m.UUID)
+	c.watch(h, h.born.Process)
+}

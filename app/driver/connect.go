@@ -1,0 +1,164 @@
+package driver
+
+import (
+	"context"
+	"sync"
+
+	"virtlxcd/app/jobs"
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// connection is one client's view of the driver.
+type connection struct {
+	driver *Driver
+	caller access.Caller
+
+	mu            sync.Mutex
+	closed        bool
+	subscriptions map[int]struct{}
+}
+
+// Connect implements ports.Connector.
+func (d *Driver) Connect(ctx context.Context, caller access.Caller) (ports.Connection, error) {
+	c := &connection{driver: d, caller: caller, subscriptions: map[int]struct{}{}}
+	if err := c.allowed(ctx, access.ConnectGetattr); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the subscriptions and destroys what this connection started with
+// AutoDestroy, waiting for both.
+func (c *connection) Close() error {
+	c.mu.Lock()
+	closed, numbers := c.closed, c.subscriptions
+	c.closed, c.subscriptions = true, nil
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	for number := range numbers {
+		c.driver.feed.Unsubscribe(number)
+	}
+	return c.driver.autoDestroy(c)
+}
+
+func (c *connection) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// writable refuses the named call on a read-only connection.
+func (c *connection) writable(call string) error {
+	if c.caller.ReadOnly {
+		return fault.ReadOnlyCall(call)
+	}
+	return nil
+}
+
+// allowed asks for a right on the connection.
+func (c *connection) allowed(ctx context.Context, permission access.Permission) error {
+	return c.driver.ports.Access.Check(ctx, c.caller, permission, ports.AccessObject{})
+}
+
+// allowedOn asks for rights on one container.
+func (c *connection) allowedOn(ctx context.Context, name string, uuid container.UUID, permissions ...access.Permission) error {
+	for _, permission := range permissions {
+		object := ports.AccessObject{Name: name, UUID: uuid}
+		if err := c.driver.ports.Access.Check(ctx, c.caller, permission, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns a container on which the caller has the rights.
+func (c *connection) find(ctx context.Context, ref container.Ref, permissions ...access.Permission) (*entry, error) {
+	e, err := c.driver.registry.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	return e, c.allowedOn(ctx, e.Name, e.UUID, permissions...)
+}
+
+// request is a change that a client asks for.
+type request struct {
+	call        string // its name for others
+	ref         container.Ref
+	permissions []access.Permission
+	urgent      bool
+}
+
+// change runs work with the container's gate held, on the daemon's context.
+func (c *connection) change(ctx context.Context, r request, work func(context.Context, *entry) error) error {
+	if err := c.writable(r.call); err != nil {
+		return err
+	}
+	e, err := c.find(ctx, r.ref, r.permissions...)
+	if err != nil {
+		return err
+	}
+	wish := jobs.Wish{Name: r.call, Urgent: r.urgent}
+	err = c.driver.desk.Do(ctx, &e.Gate, wish, func(ctx context.Context) error {
+		if e.Gone() {
+			return fault.Gone(e.UUID.String(), e.Name)
+		}
+		return work(ctx, e)
+	})
+	return fault.During(err, r.call, e.Name)
+}
+
+// admit checks the caller's rights to what the document names, and parses it.
+func (c *connection) admit(ctx context.Context, document string, permissions ...access.Permission) (*container.Definition, error) {
+	name, uuid, hasUUID, err := c.driver.ports.Codec.Peek(document)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.allowedOn(ctx, name, uuid, permissions...); err != nil {
+		return nil, err
+	}
+	definition, err := c.driver.ports.Codec.Parse(document)
+	if err != nil {
+		return nil, err
+	}
+	if definition.Name == name && (!hasUUID || definition.UUID == uuid) {
+		return definition, nil
+	}
+	// A document that reads differently the second time gets no further.
+	return definition, c.allowedOn(ctx, definition.Name, definition.UUID, permissions...)
+}
+
+// claim runs work with the gate of the definition's container held; a container
+// that is new and was not published by work is forgotten again.
+func (c *connection) claim(ctx context.Context, call string, definition *container.Definition,
+	work func(context.Context, *entry) error) error {
+	d := c.driver
+	for again := true; again; {
+		e, err := d.registry.Claim(definition.Name, definition.UUID)
+		if err != nil {
+			return err
+		}
+		again = false
+		err = d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: call}, func(ctx context.Context) error {
+			if again = e.Gone(); again {
+				return nil
+			}
+			defer d.forgetUnseen(e)
+			return work(ctx, e)
+		})
+		if err != nil {
+			return fault.During(err, call, definition.Name)
+		}
+	}
+	return nil
+}
+
+func (d *Driver) forgetUnseen(e *entry) {
+	if e.Snapshot() == nil {
+		d.registry.Drop(e)
+	}
+}

@@ -1,0 +1,81 @@
+package driver
+
+import (
+	"context"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/launch"
+	"virtlxcd/domain/lifecycle"
+)
+
+// Define implements ports.Definitions. The codec validates every document, so
+// asking for it changes nothing.
+func (c *connection) Define(ctx context.Context, document string, _ bool) (container.Identity, error) {
+	if err := c.writable(callDefine); err != nil {
+		return container.Identity{}, err
+	}
+	definition, err := c.admit(ctx, document, access.Write, access.Save)
+	if err != nil {
+		return container.Identity{}, err
+	}
+	facts, err := c.driver.knownFacts(ctx)
+	if err != nil {
+		return container.Identity{}, err
+	}
+	if err := launch.Validate(definition, facts); err != nil {
+		return container.Identity{}, err
+	}
+	var identity container.Identity
+	err = c.claim(ctx, callDefine, definition, func(ctx context.Context, e *entry) (err error) {
+		identity, err = c.driver.define(ctx, e, definition)
+		return err
+	})
+	return identity, err
+}
+
+func (d *Driver) define(ctx context.Context, e *entry, definition *container.Definition) (container.Identity, error) {
+	if err := d.ports.Store.SaveDefinition(ctx, definition); err != nil {
+		return container.Identity{}, err
+	}
+	before := e.Snapshot()
+	known := before != nil && (before.Persistent || e.Data.hadConfig)
+	shown := d.publish(e, func(s *container.Snapshot) {
+		s.Config, s.Persistent = definition, true
+		s.Updated = s.Live != nil && known
+	})
+	change := &lifecycle.Change{Kind: lifecycle.WasDefined, Detail: lifecycle.Added}
+	if known {
+		change.Detail = lifecycle.Updated
+	}
+	d.announce(shown.Identity, change, shown.Reason)
+	return shown.Identity, nil
+}
+
+// Undefine implements ports.Definitions.
+func (c *connection) Undefine(ctx context.Context, ref container.Ref) error {
+	wish := request{call: callUndefine, ref: ref, permissions: []access.Permission{access.Delete}}
+	return c.change(ctx, wish, c.driver.undefine)
+}
+
+func (d *Driver) undefine(ctx context.Context, e *entry) error {
+	before := e.Snapshot()
+	if !before.Persistent {
+		return fault.UndefineTransient()
+	}
+	if err := d.ports.Store.RemoveDefinition(ctx, e.Name); err != nil {
+		return err
+	}
+	if before.Live == nil {
+		d.registry.Drop(e)
+	} else {
+		e.Data.hadConfig = true
+		d.publish(e, func(s *container.Snapshot) {
+			s.Config, s.Persistent, s.Autostart, s.Updated = nil, false, false, false
+		})
+	}
+	change := lifecycle.Change{Kind: lifecycle.WasUndefined, Detail: lifecycle.Removed}
+	d.announce(before.Identity, &change, before.Reason)
+	return nil
+}

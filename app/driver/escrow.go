@@ -1,0 +1,97 @@
+package driver
+
+import (
+	"context"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// regain gives a container whose controller died a new one, from the daemon's
+// escrow. Called with the gate held.
+func (d *Driver) regain(ctx context.Context, e *entry, r *run, dead *holder) {
+	if r.holder != dead {
+		return
+	}
+	if ended(r.process) {
+		d.lose(ctx, e, r)
+		return
+	}
+	d.log.Warn("the controller of a container died; handing it to a new one", "container", e.Name)
+	if err := d.rehouse(ctx, e, r); err != nil {
+		d.log.Error("a container has no controller: its consoles are dead", "container", e.Name, "error", err)
+		d.guard(e, r)
+	}
+}
+
+func ended(process ports.Process) bool {
+	select {
+	case <-process.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// rehouse hands a running container to a new controller.
+func (d *Driver) rehouse(ctx context.Context, e *entry, r *run) error {
+	ctx, cancel := context.WithTimeout(ctx, d.options.StartLimit)
+	defer cancel()
+	who := container.Identity{Name: e.Name, UUID: e.UUID, ID: r.id}
+	controller, err := d.ports.Controllers.Launch(ctx, who)
+	if err != nil {
+		return err
+	}
+	fresh := d.holders.attach(controller, e, r)
+	if fresh == nil {
+		hangUp(controller, d.log)
+		return fault.New(fault.Aborted, fault.Driver, "the daemon is shutting down")
+	}
+	if err := controller.Restore(ctx, d.restoreOrder(ctx, who, r), r.held); err != nil {
+		d.holders.detach(fresh, r, e.UUID, d.log)
+		return err
+	}
+	r.holder = fresh
+	r.inbox.orphan(false)
+	status := r.status
+	status.Controller = controller.Ref()
+	if err := d.saveStatus(ctx, r, status); err != nil {
+		d.log.Error("cannot record the new controller", "container", e.Name, "error", err)
+	}
+	d.watch(fresh)
+	return nil
+}
+
+// restoreOrder is what a new controller is told of a container that runs. The
+// plan is made anew; without one a later reboot from inside only stops it.
+func (d *Driver) restoreOrder(ctx context.Context, who container.Identity, r *run) ports.Order {
+	order := ports.Order{
+		Identity: who, IDMap: r.status.Definition.IDMap, HostTerminals: r.held.Hosts, Cgroup: r.cgroup,
+	}
+	facts, err := d.knownFacts(ctx)
+	if err != nil {
+		return order
+	}
+	plan, err := d.planFor(r.status.Definition, facts, r.cgroup, 0)
+	if err != nil {
+		d.log.Warn("cannot plan a restart from inside", "container", who.Name, "error", err)
+		return order
+	}
+	full := orderOf(who, &plan, r.status.Definition, r.cgroup)
+	full.HostTerminals = r.held.Hosts
+	return full
+}
+
+// guard watches an init that has no controller.
+func (d *Driver) guard(e *entry, r *run) {
+	process, dead := r.process, r.holder
+	d.spawn(func() {
+		select {
+		case <-process.Done():
+			d.post(tenant{entry: e, run: r}, note{holder: dead, lost: true})
+		case <-r.cleared:
+		case <-d.desk.Closing():
+		}
+	})
+}

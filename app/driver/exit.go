@@ -1,0 +1,147 @@
+package driver
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"virtlxcd/app/jobs"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/lifecycle"
+	"virtlxcd/ports"
+)
+
+// A container that ends within quickEnd of its start has relapsed; after
+// maxRelapses in a row it is not started again by itself.
+const (
+	quickEnd    = time.Second
+	maxRelapses = 5
+)
+
+// settle deals with what controllers told about a run, as a job.
+func (d *Driver) settle(e *entry, r *run) {
+	wish := jobs.Wish{Name: callExit, Patient: true, Urgent: true}
+	err := d.desk.Do(context.Background(), &e.Gate, wish, func(ctx context.Context) error {
+		d.drain(ctx, e, r)
+		return nil
+	})
+	if err != nil {
+		// The daemon ends. What is not acknowledged is told to the next one.
+		for _, n := range r.inbox.close() {
+			closeHeld(n.report.Held)
+		}
+	}
+}
+
+// drain deals with all notes, as long as they are about what runs. Called with
+// the gate held.
+func (d *Driver) drain(ctx context.Context, e *entry, r *run) {
+	for e.Data.run.Load() == r {
+		n, ok := r.inbox.next()
+		if !ok {
+			return
+		}
+		d.handle(ctx, e, r, n)
+	}
+}
+
+func (d *Driver) handle(ctx context.Context, e *entry, r *run, n note) {
+	switch {
+	case n.lost:
+		d.regain(ctx, e, r, n.holder)
+	case n.report.Kind == ports.ReportRestarted:
+		d.restarted(ctx, e, r, n)
+	case n.report.Kind == ports.ReportRestartNeedsLinks:
+		d.relink(ctx, e, r, n)
+	case n.report.Kind == ports.ReportRestartFailed:
+		d.ended(ctx, e, r, n, lifecycle.Exit)
+	case n.report.Kind == ports.ReportExited:
+		d.ended(ctx, e, r, n, classify(n.report.Exit, d.oomKills(ctx, e, r)))
+	default:
+		d.log.Warn("a controller sent an unknown report", "container", e.Name, "kind", n.report.Kind)
+		d.discard(n)
+	}
+}
+
+func (d *Driver) oomKills(ctx context.Context, e *entry, r *run) uint64 {
+	used, err := r.cgroup.Usage(ctx)
+	if err != nil {
+		d.log.Debug("cannot read counters", "container", e.Name, "error", err)
+	}
+	return used.OOMKills
+}
+
+// classify tells from init's wait status (wait(2)) how a container ended.
+func classify(status int, oomKills uint64) lifecycle.Trigger {
+	switch status & 0x7f {
+	case sigSEGV, sigABRT, sigBUS, sigILL:
+		return lifecycle.Crash
+	case sigKILL:
+		if oomKills > 0 {
+			return lifecycle.Crash
+		}
+	}
+	return lifecycle.Exit
+}
+
+// ended clears up after a container that stopped without being told to, and
+// starts it again if its definition says so.
+func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger lifecycle.Trigger) {
+	before := e.Snapshot()
+	step, ok := lifecycle.Next(before.State, trigger)
+	if !ok {
+		d.log.Warn("an ended container was not running", "container", e.Name, "state", before.State.String())
+		step = lifecycle.Step{State: lifecycle.Off, Reason: lifecycle.ShutDown}
+	}
+	failed := n.report.Kind == ports.ReportRestartFailed
+	if failed {
+		step.Reason = lifecycle.FailedReason
+	}
+	d.log.Info("container ended", "container", e.Name, "reason", step.Reason.String(), "status", n.report.Exit)
+	d.clear(ctx, e, r, n)
+	if failed || !restartWanted(before.Live, trigger) || !d.restart(ctx, e, r, step) {
+		d.showOff(e, step)
+	}
+}
+
+func restartWanted(live *container.Definition, trigger lifecycle.Trigger) bool {
+	action := live.OnPoweroff
+	switch trigger {
+	case lifecycle.Crash:
+		action = live.OnCrash
+	case lifecycle.Lose:
+		return false
+	}
+	return strings.Contains(action, "restart")
+}
+
+// restart starts an ended container again; false: it is to stay off. Both the
+// end and the new start are announced.
+func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.Step) bool {
+	relapses := 0
+	if time.Since(r.started) < quickEnd {
+		relapses = r.relapses + 1
+	}
+	if relapses > maxRelapses {
+		d.log.Error("a container ends as soon as it is started and stays off", "container", e.Name)
+		return false
+	}
+	d.publishOff(e, step)
+	if s := e.Snapshot(); !s.Persistent { // something must be shown meanwhile
+		d.publish(e, func(s *container.Snapshot) { s.Config = r.origin })
+	}
+	d.announce(e.Snapshot().Identity, step.Event, step.Reason)
+	again := starting{definition: r.origin, owner: r.owner, relapses: relapses}
+	if again.owner != nil && again.owner.isClosed() {
+		again.owner = nil
+	}
+	if err := d.start(ctx, e, again); err != nil {
+		d.log.Error("cannot start a container again", "container", e.Name, "error", err)
+	}
+	return true
+}
+
+// lose ends a container of which nothing is known but that it does not run.
+func (d *Driver) lose(ctx context.Context, e *entry, r *run) {
+	d.ended(ctx, e, r, note{lost: true}, lifecycle.Lose)
+}

@@ -1,0 +1,210 @@
+package driver
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/ports"
+)
+
+// holders are the controllers the daemon is connected to. A controller may hold
+// several containers and then is the same value for each.
+type holders struct {
+	mu     sync.Mutex
+	all    map[ports.Controller]*holder
+	closed bool
+}
+
+// holder is one controller. Its fields are guarded by holders.mu.
+type holder struct {
+	controller ports.Controller
+	quit       chan struct{} // closed when the daemon hangs up
+	tenants    map[container.UUID]tenant
+	watched    bool
+	ledger     ledger
+}
+
+type tenant struct {
+	entry *entry
+	run   *run
+}
+
+// ledger knows which reports of a controller are not dealt with yet, since one
+// acknowledgement covers all that came before.
+type ledger struct {
+	open    []uint64 // in order of arrival
+	highest uint64
+}
+
+func (l *ledger) take(number uint64) {
+	l.open = append(l.open, number)
+	l.highest = max(l.highest, number)
+}
+
+// settle strikes number out and returns up to where everything is dealt with.
+func (l *ledger) settle(number uint64) uint64 {
+	l.open = slices.DeleteFunc(l.open, func(n uint64) bool { return n == number })
+	upTo := l.highest
+	for _, n := range l.open {
+		upTo = min(upTo, n-1)
+	}
+	return upTo
+}
+
+// attach lets reports about e reach r. After closeAll nothing is attached: nil.
+func (h *holders) attach(controller ports.Controller, e *entry, r *run) *holder {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
+	one := h.all[controller]
+	if one == nil {
+		one = &holder{
+			controller: controller, quit: make(chan struct{}), tenants: map[container.UUID]tenant{},
+		}
+		h.all[controller] = one
+	}
+	one.tenants[e.UUID] = tenant{entry: e, run: r}
+	return one
+}
+
+// detach hangs up when nothing is left to hold.
+func (h *holders) detach(one *holder, r *run, uuid container.UUID, log *slog.Logger) {
+	h.mu.Lock()
+	if one.tenants[uuid].run == r {
+		delete(one.tenants, uuid)
+	}
+	idle := len(one.tenants) == 0 && h.all[one.controller] == one
+	if idle {
+		delete(h.all, one.controller)
+		close(one.quit)
+	}
+	h.mu.Unlock()
+	if idle {
+		hangUp(one.controller, log)
+	}
+}
+
+func hangUp(controller ports.Controller, log *slog.Logger) {
+	if err := controller.Close(); err != nil {
+		log.Debug("cannot hang up on a controller", "error", err)
+	}
+}
+
+// closeAll hangs up on everyone; the containers stay where they are.
+func (h *holders) closeAll(log *slog.Logger) {
+	h.mu.Lock()
+	h.closed = true
+	all := h.all
+	h.all = map[ports.Controller]*holder{}
+	for _, one := range all {
+		close(one.quit)
+	}
+	h.mu.Unlock()
+	for controller := range all {
+		hangUp(controller, log)
+	}
+}
+
+// everyone returns the present holders.
+func (h *holders) everyone() []*holder {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make([]*holder, 0, len(h.all))
+	for _, one := range h.all {
+		all = append(all, one)
+	}
+	return all
+}
+
+// watch starts reading the reports of a holder; once is enough.
+func (d *Driver) watch(one *holder) {
+	h := &d.holders
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || one.watched {
+		return
+	}
+	one.watched = true
+	d.spawn(func() { d.listen(one) })
+}
+
+func (d *Driver) listen(one *holder) {
+	reports := one.controller.Reports()
+	for {
+		select {
+		case <-one.quit:
+			return
+		case report, ok := <-reports:
+			if !ok {
+				d.mourn(one)
+				return
+			}
+			d.sort(one, report)
+		}
+	}
+}
+
+// sort puts a report into the inbox it is for.
+func (d *Driver) sort(one *holder, report ports.Report) {
+	h := &d.holders
+	h.mu.Lock()
+	one.ledger.take(report.Number)
+	addressee, known := one.tenants[report.Container]
+	h.mu.Unlock()
+	n := note{report: report, holder: one}
+	if !known || !d.post(addressee, n) {
+		d.discard(n)
+	}
+}
+
+// mourn tells all containers of a holder that it is gone.
+func (d *Driver) mourn(one *holder) {
+	h := &d.holders
+	h.mu.Lock()
+	if h.all[one.controller] == one {
+		delete(h.all, one.controller)
+		close(one.quit)
+	}
+	tenants := make([]tenant, 0, len(one.tenants))
+	for _, t := range one.tenants {
+		tenants = append(tenants, t)
+	}
+	h.mu.Unlock()
+	hangUp(one.controller, d.log)
+	for _, t := range tenants {
+		d.post(t, note{holder: one, lost: true})
+	}
+}
+
+// post puts a note into an inbox; false: it is not wanted there any more.
+func (d *Driver) post(to tenant, n note) bool {
+	accepted, worker := to.run.inbox.push(n)
+	if worker {
+		d.spawn(func() { d.settle(to.entry, to.run) })
+	}
+	return accepted
+}
+
+// discard gives up what a note brought.
+func (d *Driver) discard(n note) {
+	if n.lost {
+		return
+	}
+	closeHeld(n.report.Held)
+	d.acknowledge(n)
+}
+
+// acknowledge tells the controller that a report was dealt with.
+func (d *Driver) acknowledge(n note) {
+	h := &d.holders
+	h.mu.Lock()
+	upTo := n.holder.ledger.settle(n.report.Number)
+	h.mu.Unlock()
+	if err := n.holder.controller.Acknowledge(upTo); err != nil {
+		d.log.Debug("cannot acknowledge a report", "number", upTo, "error", err)
+	}
+}

@@ -1,0 +1,106 @@
+package driver
+
+import (
+	"context"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/usage"
+	"virtlxcd/ports"
+)
+
+// Lookup implements ports.Definitions.
+func (c *connection) Lookup(ctx context.Context, ref container.Ref) (*container.Snapshot, error) {
+	return c.look(ctx, ref, access.Getattr)
+}
+
+// State implements ports.Lifecycle.
+func (c *connection) State(ctx context.Context, ref container.Ref) (*container.Snapshot, error) {
+	return c.look(ctx, ref, access.Read)
+}
+
+func (c *connection) look(ctx context.Context, ref container.Ref, permission access.Permission) (*container.Snapshot, error) {
+	e, err := c.find(ctx, ref, permission)
+	if err != nil {
+		return nil, err
+	}
+	return e.Snapshot(), nil
+}
+
+// List implements ports.Definitions. If everything is wanted and may be seen
+// the answer is the registry's own list.
+func (c *connection) List(ctx context.Context, filter container.Filter) ([]*container.Snapshot, error) {
+	if err := c.allowed(ctx, access.ConnectSearch); err != nil {
+		return nil, err
+	}
+	all := c.driver.registry.List()
+	everything := filter == container.Filter{}
+	for i, s := range all {
+		if (everything || filter.Match(s)) && c.visible(ctx, s) {
+			continue
+		}
+		return c.pick(ctx, all, i, &filter), nil
+	}
+	return all, nil
+}
+
+// pick goes on where the first snapshot, at hidden, was left out.
+func (c *connection) pick(ctx context.Context, all []*container.Snapshot, hidden int, filter *container.Filter) []*container.Snapshot {
+	picked := append(make([]*container.Snapshot, 0, len(all)-1), all[:hidden]...)
+	for _, s := range all[hidden+1:] {
+		if filter.Match(s) && c.visible(ctx, s) {
+			picked = append(picked, s)
+		}
+	}
+	return picked
+}
+
+func (c *connection) visible(ctx context.Context, s *container.Snapshot) bool {
+	return c.allowedOn(ctx, s.Name, s.UUID, access.Getattr) == nil
+}
+
+// Definition implements ports.Definitions.
+func (c *connection) Definition(ctx context.Context, ref container.Ref, view ports.View) (string, error) {
+	permissions := []access.Permission{access.Read}
+	if view.Secure {
+		if c.caller.ReadOnly {
+			return "", fault.New(fault.ReadOnly, fault.API, "virDomainGetXMLDesc with secure flag")
+		}
+		permissions = append(permissions, access.ReadSecure)
+	}
+	e, err := c.find(ctx, ref, permissions...)
+	if err != nil {
+		return "", err
+	}
+	snapshot := e.Snapshot()
+	definition, id := snapshot.Current(), snapshot.ID
+	if view.Inactive {
+		id = container.NoID
+		if snapshot.Config != nil {
+			definition = snapshot.Config
+		}
+	}
+	how := ports.Format{ID: id, Inactive: view.Inactive, Secure: view.Secure}
+	return c.driver.ports.Codec.Format(definition, how), nil
+}
+
+// Info implements ports.Stats. Counters that cannot be read are zero: a
+// container may end at any moment.
+func (c *connection) Info(ctx context.Context, ref container.Ref) (*container.Snapshot, usage.Usage, error) {
+	e, err := c.find(ctx, ref, access.Read)
+	if err != nil {
+		return nil, usage.Usage{}, err
+	}
+	snapshot := e.Snapshot()
+	r := e.Data.run.Load()
+	if r == nil || !snapshot.Shown().Active() {
+		return snapshot, usage.Usage{}, nil
+	}
+	used, err := r.cgroup.Usage(ctx)
+	if err != nil {
+		c.driver.log.Debug("cannot read counters", "container", e.Name, "error", err)
+		return snapshot, usage.Usage{}, nil
+	}
+	return snapshot, used, nil
+}

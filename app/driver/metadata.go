@@ -1,0 +1,200 @@
+package driver
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// Metadata implements ports.Definitions.
+func (c *connection) Metadata(ctx context.Context, ref container.Ref, which ports.MetadataKey) (string, error) {
+	snapshot, err := c.look(ctx, ref, access.Read)
+	if err != nil {
+		return "", err
+	}
+	scope, err := scopeOf(snapshot, which)
+	if err != nil {
+		return "", err
+	}
+	definition := snapshot.Config
+	if scope.live {
+		definition = snapshot.Live
+	}
+	text, err := readMetadata(definition, which)
+	if err == nil && text == "" {
+		err = fault.New(fault.MetadataMissing, fault.API, "Requested metadata element is not present")
+	}
+	return text, err
+}
+
+func readMetadata(definition *container.Definition, which ports.MetadataKey) (string, error) {
+	switch which.Kind {
+	case ports.Description:
+		return definition.Description, nil
+	case ports.Title:
+		return definition.Title, nil
+	case ports.Element:
+		if at := element(definition, which.Namespace); at >= 0 {
+			return definition.Metadata[at].Text, nil
+		}
+		return "", nil
+	}
+	return "", unknownMetadata(which.Kind)
+}
+
+func element(definition *container.Definition, namespace string) int {
+	return slices.IndexFunc(definition.Metadata, func(m container.Metadata) bool { return m.Namespace == namespace })
+}
+
+func unknownMetadata(kind ports.MetadataKind) error {
+	return fault.New(fault.InvalidArgument, fault.API, "unknown metadata type '%d'", kind)
+}
+
+// scope says which of a container's definitions a call is about.
+type scope struct{ live, config bool }
+
+func scopeOf(s *container.Snapshot, which ports.MetadataKey) (scope, error) {
+	wanted := scope{live: which.Live, config: which.Persistent}
+	if !wanted.live && !wanted.config {
+		wanted.live = s.Live != nil
+		wanted.config = !wanted.live
+	}
+	if wanted.live && s.Live == nil {
+		return wanted, fault.NotRunning()
+	}
+	if wanted.config && !s.Persistent {
+		return wanted, fault.NoPersistent()
+	}
+	return wanted, nil
+}
+
+// SetMetadata implements ports.Definitions.
+func (c *connection) SetMetadata(ctx context.Context, ref container.Ref, which ports.MetadataKey, text *string) error {
+	if err := c.writable(callMetadata); err != nil {
+		return err
+	}
+	if err := checkMetadata(which, text); err != nil {
+		return err
+	}
+	permissions := []access.Permission{access.Write}
+	if which.Persistent || !which.Live {
+		permissions = append(permissions, access.Save)
+	}
+	wish := request{call: callMetadata, ref: ref, permissions: permissions}
+	return c.change(ctx, wish, func(ctx context.Context, e *entry) error {
+		return c.driver.setMetadata(ctx, e, which, text)
+	})
+}
+
+func checkMetadata(which ports.MetadataKey, text *string) error {
+	invalid := func(format string, args ...any) error {
+		return fault.New(fault.InvalidArgument, fault.API, format, args...)
+	}
+	switch which.Kind {
+	case ports.Description:
+	case ports.Title:
+		if text != nil && strings.Contains(*text, "\n") {
+			return invalid("metadata title can't contain newlines")
+		}
+	case ports.Element:
+		if which.Namespace == "" {
+			return invalid("uri in %s must not be NULL", callMetadata)
+		}
+		if text != nil && which.Prefix == "" {
+			return invalid("key in %s must not be NULL", callMetadata)
+		}
+	default:
+		return unknownMetadata(which.Kind)
+	}
+	return nil
+}
+
+// setMetadata changes the definitions in question: all of them or none. Taking
+// away what is not there is announced as well.
+func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.MetadataKey, text *string) error {
+	before := e.Snapshot()
+	scope, err := scopeOf(before, which)
+	if err != nil {
+		return err
+	}
+	edit, err := d.metadataEdit(which, text)
+	if err != nil {
+		return err
+	}
+	config, live := before.Config, before.Live
+	if scope.config {
+		config = edit(config)
+		if err := d.ports.Store.SaveDefinition(ctx, config); err != nil {
+			return err
+		}
+	}
+	if scope.live {
+		live = edit(live)
+		if err := d.saveLive(ctx, e, live); err != nil {
+			return d.restoreConfig(ctx, before, scope, err)
+		}
+	}
+	shown := d.publish(e, func(s *container.Snapshot) { s.Config, s.Live = config, live })
+	d.feed.Publish(ports.Event{
+		Kind: ports.MetadataEvent, Container: shown.Identity, Metadata: which.Kind, Namespace: which.Namespace,
+	})
+	return nil
+}
+
+// restoreConfig stores the old definition after the live one could not be saved.
+func (d *Driver) restoreConfig(ctx context.Context, before *container.Snapshot, scope scope, cause error) error {
+	if scope.config {
+		if err := d.ports.Store.SaveDefinition(ctx, before.Config); err != nil {
+			d.log.Error("cannot restore a definition", "container", before.Name, "error", err)
+		}
+	}
+	return cause
+}
+
+// saveLive makes definition the one that a new daemon finds running.
+func (d *Driver) saveLive(ctx context.Context, e *entry, definition *container.Definition) error {
+	r := e.Data.run.Load()
+	status := r.status
+	status.Definition = definition
+	return d.saveStatus(ctx, r, status)
+}
+
+// metadataEdit returns what makes a changed copy of a definition.
+func (d *Driver) metadataEdit(which ports.MetadataKey, text *string) (func(*container.Definition) *container.Definition, error) {
+	plain := ""
+	if text != nil {
+		plain = *text
+	}
+	var fresh container.Metadata
+	if which.Kind == ports.Element && text != nil {
+		var err error
+		if fresh, err = d.ports.Codec.Metadata(plain, which.Prefix, which.Namespace); err != nil {
+			return nil, err
+		}
+	}
+	return func(definition *container.Definition) *container.Definition {
+		edited := definition.Clone()
+		switch which.Kind {
+		case ports.Description:
+			edited.Description = plain
+		case ports.Title:
+			edited.Title = plain
+		case ports.Element:
+			edited.Metadata = replaceElement(edited.Metadata, which.Namespace, fresh, text != nil)
+		}
+		return edited
+	}, nil
+}
+
+func replaceElement(all []container.Metadata, namespace string, fresh container.Metadata, set bool) []container.Metadata {
+	all = slices.DeleteFunc(all, func(m container.Metadata) bool { return m.Namespace == namespace })
+	if set {
+		all = append(all, fresh)
+	}
+	return all
+}

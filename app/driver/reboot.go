@@ -1,0 +1,122 @@
+package driver
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/device"
+	"virtlxcd/domain/lifecycle"
+	"virtlxcd/ports"
+)
+
+// restarted takes over the new init of a container that rebooted from inside. It
+// keeps its id, links, consoles, definition and owner.
+func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
+	if stopsOnReboot(e.Snapshot().Live) {
+		d.stopInstead(ctx, e, r, n)
+		return
+	}
+	d.adoptInit(ctx, e, r, n.report.Held)
+	shown := e.Snapshot()
+	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: shown.Identity})
+	d.acknowledge(n)
+}
+
+func stopsOnReboot(live *container.Definition) bool {
+	return live.OnReboot != "" && !strings.Contains(live.OnReboot, "restart")
+}
+
+// stopInstead ends a container whose definition does not let it reboot. The
+// controller has started it again already.
+func (d *Driver) stopInstead(ctx context.Context, e *entry, r *run, n note) {
+	d.adoptInit(ctx, e, r, n.report.Held)
+	n.report.Held = ports.Held{}
+	step, _ := lifecycle.Next(e.Snapshot().State, lifecycle.Exit)
+	if err := d.kill(ctx, e, r, false); err != nil {
+		d.log.Error("cannot stop a container that rebooted", "container", e.Name, "error", err)
+		d.acknowledge(n)
+		return
+	}
+	d.finish(ctx, e, r, step, n)
+}
+
+// adoptInit replaces what is known of init. One that is gone already is reported
+// next, so the old knowledge is kept until then.
+func (d *Driver) adoptInit(ctx context.Context, e *entry, r *run, held ports.Held) {
+	if held.PID == 0 {
+		closeHeld(held)
+		return
+	}
+	r.exchange(held)
+	r.started = time.Now()
+	process, err := d.ports.Processes.Open(ctx, held.PID, held.Start)
+	if err != nil {
+		d.log.Warn("cannot watch the new init", "container", e.Name, "error", err)
+	} else {
+		_ = r.process.Close()
+		r.process = process
+	}
+	status := r.status
+	status.InitPID, status.InitStart = held.PID, held.Start
+	if err := d.saveStatus(ctx, r, status); err != nil {
+		d.log.Error("cannot record the new init", "container", e.Name, "error", err)
+	}
+	d.publish(e, func(s *container.Snapshot) { s.InitPID = held.PID })
+}
+
+// relink makes the links of a container anew that rebooted and lost them with
+// its network namespace, and lets it go on.
+func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
+	closeFiles(r.held.Network) // lets go of the old namespace, and so of the old links
+	r.held.Network = nil
+	err := d.linkAgain(ctx, e, r, n)
+	n.report.Held = ports.Held{}
+	if err == nil {
+		d.acknowledge(n)
+		return
+	}
+	d.log.Error("cannot restart a container", "container", e.Name, "error", err)
+	if err := n.holder.controller.Abandon(ctx, e.UUID); err != nil {
+		d.log.Warn("cannot abandon a restart", "container", e.Name, "error", err)
+	}
+	n.report.Kind = ports.ReportRestartFailed
+	d.ended(ctx, e, r, n, lifecycle.Exit)
+}
+
+// linkAgain takes over what the note brought.
+func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error {
+	ctx, cancel := context.WithTimeout(ctx, d.options.StartLimit)
+	defer cancel()
+	held := n.report.Held
+	if held.Network == nil {
+		closeHeld(held)
+		var err error
+		if held, err = n.holder.controller.Reclaim(ctx, e.UUID); err != nil {
+			return err
+		}
+	}
+	if err := d.connectAll(ctx, e.Snapshot().Live.Links, held.Network); err != nil {
+		closeHeld(held)
+		return err
+	}
+	if err := n.holder.controller.Proceed(ctx, e.UUID); err != nil {
+		closeHeld(held)
+		return err
+	}
+	d.adoptInit(ctx, e, r, held)
+	return nil
+}
+
+// connectAll makes links into a network namespace. Those made before one fails
+// go with the namespace.
+func (d *Driver) connectAll(ctx context.Context, links []device.Link, netns *os.File) error {
+	for _, link := range links {
+		if _, err := d.ports.Links.Connect(ctx, link, netns); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"virtlxcd/app/jobs"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+	"virtlxcd/domain/lifecycle"
+	"virtlxcd/ports"
+)
+
+// Recover implements ports.Daemon. Nobody is connected yet, so gates are not
+// needed until controllers are listened to, which comes last.
+func (d *Driver) Recover(ctx context.Context) error {
+	facts, err := d.freshFacts(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := d.ports.Store.Load(ctx, func(path string, err error) {
+		d.log.Error("cannot read a file and skip it", "path", path, "error", err)
+	})
+	if err != nil {
+		return err
+	}
+	for i := range stored {
+		d.recoverOne(ctx, facts, &stored[i])
+	}
+	for _, one := range d.holders.everyone() {
+		d.watch(one)
+	}
+	d.awaitEnds(ctx)
+	d.sweep(ctx)
+	return nil
+}
+
+// recoverOne makes one container known again.
+func (d *Driver) recoverOne(ctx context.Context, facts *host.Facts, stored *ports.Stored) {
+	config, status := stored.Config, stored.Status
+	definition := config
+	if status != nil && status.Definition != nil {
+		definition = status.Definition
+	}
+	if definition == nil {
+		return
+	}
+	if config != nil && config.UUID != definition.UUID {
+		d.log.Error("the stored definition is of another uuid than what runs and is ignored", "container", config.Name)
+		config = nil
+	}
+	e, err := d.registry.Claim(definition.Name, definition.UUID)
+	if err != nil {
+		d.log.Error("cannot load a container", "container", definition.Name, "error", err)
+		return
+	}
+	defer d.forgetUnseen(e)
+	if config != nil {
+		d.publish(e, func(s *container.Snapshot) {
+			s.Config, s.Persistent, s.Autostart = config, true, stored.Autostart
+		})
+	}
+	if status != nil {
+		d.recoverStatus(ctx, facts, e, status)
+	}
+}
+
+func (d *Driver) recoverStatus(ctx context.Context, facts *host.Facts, e *entry, status *container.Status) {
+	switch {
+	case status.Definition == nil || status.BootID != facts.BootID:
+		d.insist(ctx, e, "remove the status of another boot", func(ctx context.Context) error {
+			return d.ports.Store.RemoveStatus(ctx, e.Name)
+		})
+	case status.State == lifecycle.Starting:
+		d.undoStart(ctx, e, status)
+	default:
+		d.recoverRun(ctx, e, status)
+	}
+}
+
+// undoStart takes back a start during which the daemon was killed.
+func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Status) {
+	d.log.Warn("taking back an unfinished start", "container", e.Name)
+	d.abandonRemembered(ctx, e, status)
+	group, err := d.openGroup(ctx, status.CgroupPath)
+	if err == nil {
+		d.insist(ctx, e, "kill what was started", group.Kill)
+		d.insist(ctx, e, "remove the control group", group.Remove)
+	} else {
+		d.log.Error("cannot open a control group", "container", e.Name, "error", err)
+	}
+	for _, link := range status.Definition.Links {
+		d.insist(ctx, e, "remove link "+link.HostName, func(ctx context.Context) error {
+			return d.ports.Links.Disconnect(ctx, link.HostName, 0)
+		})
+	}
+	d.insist(ctx, e, "remove the status", func(ctx context.Context) error {
+		return d.ports.Store.RemoveStatus(ctx, e.Name)
+	})
+	if e.Snapshot() != nil {
+		d.publishOff(e, lifecycle.Step{State: lifecycle.Off, Reason: lifecycle.FailedReason})
+	}
+}
+
+// abandonRemembered makes the controller of an unfinished start forget it.
+func (d *Driver) abandonRemembered(ctx context.Context, e *entry, status *container.Status) {
+	controller, err := d.ports.Controllers.Adopt(ctx, status.Controller)
+	if err != nil {
+		if !errors.Is(err, fault.NotFound) {
+			d.log.Warn("cannot reach a controller", "container", e.Name, "error", err)
+		}
+		return
+	}
+	visitor := newRun()
+	one := d.holders.attach(controller, e, visitor)
+	if one == nil {
+		hangUp(controller, d.log)
+		return
+	}
+	d.insist(ctx, e, "abandon an unfinished start", func(ctx context.Context) error {
+		return controller.Abandon(ctx, e.UUID)
+	})
+	d.holders.detach(one, visitor, e.UUID, d.log)
+}
+
+// openGroup finds a control group; one that is gone has a stand-in.
+func (d *Driver) openGroup(ctx context.Context, path string) (ports.Cgroup, error) {
+	group, err := d.ports.Cgroups.Open(ctx, path)
+	if errors.Is(err, fault.NotFound) {
+		return goneGroup{path}, nil
+	}
+	return group, err
+}
+
+// awaitEnds finishes what ended while no daemon was there, with the reason its
+// controller kept.
+func (d *Driver) awaitEnds(ctx context.Context) {
+	for _, e := range d.registry.Entries() {
+		r := e.Data.run.Load()
+		if r == nil || !ended(r.process) {
+			continue
+		}
+		d.awaitEnd(ctx, e, r)
+	}
+}
+
+func (d *Driver) awaitEnd(ctx context.Context, e *entry, r *run) {
+	late := time.NewTimer(d.options.ReportLimit)
+	defer late.Stop()
+	select {
+	case <-r.inbox.ended:
+	case <-r.inbox.stir:
+	case <-r.cleared:
+		return
+	case <-late.C:
+	case <-ctx.Done():
+		return
+	}
+	err := d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callExit, Patient: true}, func(ctx context.Context) error {
+		d.drain(ctx, e, r)
+		if e.Data.run.Load() == r && ended(r.process) {
+			d.lose(ctx, e, r)
+		}
+		return nil
+	})
+	if err != nil {
+		d.log.Error("cannot finish a container that ended", "container", e.Name, "error", err)
+	}
+}
+
+// sweep removes control groups that no container of this daemon owns.
+func (d *Driver) sweep(ctx context.Context) {
+	mine := map[string]bool{}
+	for _, e := range d.registry.Entries() {
+		if r := e.Data.run.Load(); r != nil {
+			mine[r.cgroup.Path()] = true
+		}
+	}
+	removed, err := d.ports.Cgroups.Sweep(ctx, func(path string) bool { return mine[path] })
+	if err != nil {
+		d.log.Warn("cannot sweep control groups", "error", err)
+	}
+	if len(removed) > 0 {
+		d.log.Info("removed control groups that nobody uses", "paths", removed)
+	}
+}

@@ -1,0 +1,83 @@
+package driver
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/ports"
+)
+
+// run is one container from its start to its end, over restarts from inside.
+// What stands first never changes once the run is in its slot, so readers may
+// use it; the rest is guarded by the container's gate.
+type run struct {
+	id     int
+	cgroup ports.Cgroup
+	owner  *connection // destroys it when it closes; nil: nobody
+	inbox  inbox
+	// cleared is closed when nothing of it is left.
+	cleared chan struct{}
+
+	origin   *container.Definition // what was to be started, before names were filled in
+	status   container.Status      // as stored
+	holder   *holder
+	process  ports.Process
+	held     ports.Held // escrow: what a new controller needs if this one dies
+	started  time.Time
+	relapses int // quick ends in a row before this run
+}
+
+func newRun() *run {
+	return &run{cleared: make(chan struct{}), inbox: newInbox()}
+}
+
+// saveStatus stores status and remembers it if that worked.
+func (d *Driver) saveStatus(ctx context.Context, r *run, status container.Status) error {
+	if err := d.ports.Store.SaveStatus(ctx, &status); err != nil {
+		return err
+	}
+	r.status = status
+	return nil
+}
+
+// closeHandles gives up the daemon's hold on the container's descriptors.
+func (r *run) closeHandles() {
+	if r.process != nil {
+		_ = r.process.Close()
+	}
+	closeHeld(r.held)
+	r.held = ports.Held{}
+}
+
+func closeHeld(held ports.Held) {
+	closeFiles(held.Process, held.Network, held.Plan)
+	closeFiles(held.Terminals...)
+	closeFiles(held.Hosts...)
+}
+
+func closeFiles(files ...*os.File) {
+	for _, file := range files {
+		if file != nil {
+			_ = file.Close()
+		}
+	}
+}
+
+// exchange takes over what fresh has and closes what it replaces.
+func (r *run) exchange(fresh ports.Held) {
+	old := r.held
+	merged := fresh
+	if fresh.Hosts == nil {
+		merged.Hosts, old.Hosts = old.Hosts, nil
+	}
+	if fresh.Terminals == nil {
+		merged.Terminals, old.Terminals = old.Terminals, nil
+	}
+	if fresh.Plan == nil {
+		merged.Plan, old.Plan = old.Plan, nil
+	}
+	r.held = merged
+	closeHeld(old)
+}

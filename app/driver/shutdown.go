@@ -1,0 +1,108 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"path"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// Signals by their Linux numbers (signal(7)), and those that systemd as a
+// container's init takes for its own (systemd(1)).
+const (
+	sigHUP  = 1
+	sigILL  = 4
+	sigABRT = 6
+	sigBUS  = 7
+	sigKILL = 9
+	sigSEGV = 11
+	sigTERM = 15
+
+	systemdPoweroff = 38 // SIGRTMIN+4
+	systemdReboot   = 39 // SIGRTMIN+5
+
+	lastSignal = 64
+)
+
+// plea is one way of asking init for its end.
+type plea struct {
+	level   byte // for init control
+	signal  int
+	systemd int // signal for systemd, to which the other means something else
+}
+
+var (
+	poweroff = plea{level: '0', signal: sigTERM, systemd: systemdPoweroff}
+	reboot   = plea{level: '6', signal: sigHUP, systemd: systemdReboot}
+)
+
+// Shutdown implements ports.Lifecycle.
+func (c *connection) Shutdown(ctx context.Context, ref container.Ref, how ports.Asking) error {
+	return c.ask(ctx, callShutdown, ref, poweroff, how)
+}
+
+// Reboot implements ports.Lifecycle.
+func (c *connection) Reboot(ctx context.Context, ref container.Ref, how ports.Asking) error {
+	return c.ask(ctx, callReboot, ref, reboot, how)
+}
+
+func (c *connection) ask(ctx context.Context, call string, ref container.Ref, p plea, how ports.Asking) error {
+	wish := request{call: call, ref: ref, permissions: []access.Permission{access.InitControl}}
+	return c.change(ctx, wish, func(_ context.Context, e *entry) error {
+		r := e.Data.run.Load()
+		if r == nil {
+			return fault.NotRunning()
+		}
+		return p.put(r.process, how)
+	})
+}
+
+// put asks: by init control, where that is absent and not demanded by a signal.
+func (p plea) put(process ports.Process, how ports.Asking) error {
+	if how.BySignal && !how.InitControl {
+		return process.Signal(p.signal)
+	}
+	err := process.RequestRunlevel(p.level)
+	switch {
+	case !errors.Is(err, fault.UnsupportedOperation):
+		return err
+	case how.InitControl:
+		return fault.New(fault.UnsupportedOperation, fault.Driver, "Container does not provide an initctl pipe")
+	}
+	program, err := process.Program()
+	if err != nil {
+		return err
+	}
+	if path.Base(program) == "systemd" {
+		return process.Signal(p.systemd)
+	}
+	return process.Signal(p.signal)
+}
+
+// Signal implements ports.Lifecycle.
+func (c *connection) Signal(ctx context.Context, ref container.Ref, pid int64, signum uint) error {
+	if err := c.writable(callSignal); err != nil {
+		return err
+	}
+	if signum > lastSignal {
+		return fault.New(fault.InvalidArgument, fault.Driver, "signum value %d is out of range", signum)
+	}
+	wish := request{call: callSignal, ref: ref, permissions: []access.Permission{access.SendSignal}}
+	return c.change(ctx, wish, func(_ context.Context, e *entry) error {
+		r := e.Data.run.Load()
+		switch {
+		case r == nil:
+			return fault.NotRunning()
+		case pid != 1:
+			return fault.New(fault.UnsupportedArgument, fault.Driver, "Only the init process may be killed")
+		}
+		if err := r.process.Signal(int(signum)); err != nil {
+			return fault.Wrap(err, fault.System, "Unable to send %d signal to process %d", signum, r.process.PID())
+		}
+		return nil
+	})
+}

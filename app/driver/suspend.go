@@ -1,0 +1,72 @@
+package driver
+
+import (
+	"context"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/lifecycle"
+)
+
+// Suspend implements ports.Lifecycle.
+func (c *connection) Suspend(ctx context.Context, ref container.Ref) error {
+	wish := request{call: callSuspend, ref: ref, permissions: []access.Permission{access.Suspend}}
+	return c.change(ctx, wish, c.driver.suspend)
+}
+
+func (d *Driver) suspend(ctx context.Context, e *entry) error {
+	before := e.Snapshot()
+	step, ok := lifecycle.Next(before.State, lifecycle.Suspend)
+	if !ok {
+		return fault.NotRunning()
+	}
+	if step.State == before.State {
+		return nil
+	}
+	r := e.Data.run.Load()
+	if err := r.cgroup.Freeze(ctx); err != nil {
+		return fault.Wrap(err, fault.Failed, "Suspend operation failed")
+	}
+	return d.moveOrBack(ctx, e, r, step, r.cgroup.Thaw)
+}
+
+// Resume implements ports.Lifecycle.
+func (c *connection) Resume(ctx context.Context, ref container.Ref) error {
+	wish := request{call: callResume, ref: ref, permissions: []access.Permission{access.Suspend}}
+	return c.change(ctx, wish, c.driver.resume)
+}
+
+func (d *Driver) resume(ctx context.Context, e *entry) error {
+	before := e.Snapshot()
+	step, ok := lifecycle.Next(before.State, lifecycle.Resume)
+	switch {
+	case ok:
+	case before.State == lifecycle.Running:
+		return fault.NotPaused()
+	default:
+		return fault.NotRunning()
+	}
+	r := e.Data.run.Load()
+	if err := r.cgroup.Thaw(ctx); err != nil {
+		return fault.Wrap(err, fault.Failed, "Resume operation failed")
+	}
+	return d.moveOrBack(ctx, e, r, step, r.cgroup.Freeze)
+}
+
+// moveOrBack records the new state of a running container, shows and announces
+// it. If it cannot be recorded, back undoes what was done to the processes.
+func (d *Driver) moveOrBack(ctx context.Context, e *entry, r *run, step lifecycle.Step,
+	back func(context.Context) error) error {
+	status := r.status
+	status.State, status.Reason = step.State, step.Reason
+	if err := d.saveStatus(ctx, r, status); err != nil {
+		if undone := back(ctx); undone != nil {
+			d.log.Error("cannot take back a change of state", "container", e.Name, "error", undone)
+		}
+		return err
+	}
+	shown := d.publish(e, func(s *container.Snapshot) { s.State, s.Reason = step.State, step.Reason })
+	d.announce(shown.Identity, step.Event, step.Reason)
+	return nil
+}

@@ -1,0 +1,98 @@
+package launch
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/device"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+)
+
+// maxConsoles keeps a start within the descriptors that one message carries.
+const maxConsoles = 64
+
+// Validate says what no host like this one can run, whenever it is started:
+// checked when a definition is stored.
+func Validate(d *container.Definition, facts *host.Facts) error {
+	if d.NeedsNet() && !facts.NetNamespaces {
+		return fault.New(fault.WrongState, fault.Driver, "System lacks NETNS support")
+	}
+	if err := refuseHostInit(d, facts); err != nil {
+		return err
+	}
+	return nil
+}
+
+// refuseHostInit keeps a container that shares the host's root from booting the
+// host's own init system on the host's files.
+func refuseHostInit(d *container.Definition, facts *host.Facts) error {
+	root := d.Root()
+	shared := root == nil || path.Clean(root.Source) == "/"
+	if !shared || !slices.Contains(facts.InitPaths, path.Clean("/"+d.Init.Path)) {
+		return nil
+	}
+	return fault.New(fault.UnsupportedConfig, fault.Driver,
+		"init '%s' is the host's own init system and the container shares the host's root: "+
+			"it would be booted on the host's files; give the container a filesystem for '/' of its own",
+		d.Init.Path)
+}
+
+// startable says what this daemon cannot start though it can be stored.
+func startable(d *container.Definition, facts *host.Facts) error {
+	if len(d.Unserved) > 0 {
+		return unsupported("%s cannot be started by this version", strings.Join(d.Unserved, ", "))
+	}
+	if d.IDMap.Enabled() && !facts.UserNamespaces {
+		return unsupported("the kernel lacks user namespaces, which <idmap> needs")
+	}
+	if !strings.HasPrefix(d.Init.Path, "/") {
+		return unsupported("init path '%s' is not absolute", d.Init.Path)
+	}
+	if d.Partition != "" && d.Partition[0] != '/' {
+		return unsupported("Resource partition '%s' must start with '/'", d.Partition)
+	}
+	if err := checkConsoles(d.Consoles); err != nil {
+		return err
+	}
+	return checkFilesystems(d.Filesystems)
+}
+
+func checkConsoles(consoles []device.Console) error {
+	if len(consoles) == 0 {
+		return unsupported("At least one PTY console is required")
+	}
+	if len(consoles) > maxConsoles {
+		return unsupported("%d consoles are more than the %d that can be opened", len(consoles), maxConsoles)
+	}
+	for _, console := range consoles {
+		if console.Kind != "pty" {
+			return unsupported("Only PTY console types are supported")
+		}
+	}
+	return nil
+}
+
+func checkFilesystems(filesystems []device.Filesystem) error {
+	for _, fs := range filesystems {
+		switch fs.Kind {
+		case device.HostDir, device.GuestDir:
+			if !strings.HasPrefix(fs.Source, "/") {
+				return unsupported("filesystem source '%s' for '%s' is not an absolute path", fs.Source, fs.Target)
+			}
+		case device.Memory:
+		default:
+			return unsupported("Cannot mount filesystem type %s", string(fs.Kind))
+		}
+		if fs.Target == "/" && fs.Kind != device.HostDir {
+			return unsupported("a filesystem of type %s cannot be the root", string(fs.Kind))
+		}
+	}
+	return nil
+}
+
+func unsupported(format string, args ...any) error {
+	return fault.New(fault.UnsupportedConfig, fault.Driver, format, args...)
+}

@@ -1,0 +1,292 @@
+package fakes
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/policy"
+	"virtlxcd/domain/usage"
+	"virtlxcd/ports"
+)
+
+// group is one control group.
+type group struct {
+	path    string
+	limits  policy.Limits
+	devices []policy.DeviceRule
+	members map[int]*process
+	frozen  bool
+	cpu     uint64
+	oom     uint64
+}
+
+// Cgroups makes control groups on the Host.
+type Cgroups struct{ host *Host }
+
+// NewCgroups returns the port.
+func NewCgroups(host *Host) *Cgroups { return &Cgroups{host} }
+
+// Create makes the group partition/name.
+func (c *Cgroups) Create(ctx context.Context, partition, name string) (made ports.Cgroup, err error) {
+	at := path.Join("/", partition, name)
+	err = c.host.do(ctx, "Cgroups.Create", func() error {
+		if old := c.host.groups[at]; old != nil && len(old.members) > 0 {
+			return fault.New(fault.Busy, fault.ControlGroup, "something lives in '%s'", at)
+		}
+		c.host.groups[at] = &group{path: at, members: map[int]*process{}}
+		made = &Cgroup{host: c.host, path: at}
+		return nil
+	})
+	return made, err
+}
+
+// Open finds a group.
+func (c *Cgroups) Open(ctx context.Context, at string) (found ports.Cgroup, err error) {
+	err = c.host.do(ctx, "Cgroups.Open", func() error {
+		if c.host.groups[at] == nil {
+			return notFound("no control group '%s'", at)
+		}
+		found = &Cgroup{host: c.host, path: at}
+		return nil
+	})
+	return found, err
+}
+
+// Sweep looks at all groups of the host. Keep is called without the lock.
+func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) (removed []string, err error) {
+	var empty []string
+	err = c.host.do(ctx, "Cgroups.Sweep", func() error {
+		for _, at := range sorted(c.host.groups) {
+			if len(c.host.groups[at].members) == 0 {
+				empty = append(empty, at)
+			}
+		}
+		return nil
+	})
+	for _, at := range empty {
+		if keep(at) {
+			continue
+		}
+		c.host.look(func() { delete(c.host.groups, at) })
+		removed = append(removed, at)
+	}
+	return removed, err
+}
+
+// Cgroup is a handle on the group at a path.
+type Cgroup struct {
+	host *Host
+	path string
+}
+
+// Path is below the partition.
+func (c *Cgroup) Path() string { return c.path }
+
+// here runs effect on the group; NotFound if it is gone.
+func (c *Cgroup) here(ctx context.Context, op string, effect func(g *group) error) error {
+	return c.host.do(ctx, op, func() error {
+		g := c.host.groups[c.path]
+		if g == nil {
+			return notFound("no control group '%s'", c.path)
+		}
+		return effect(g)
+	})
+}
+
+// Apply keeps wishes; what is unlimited is kept as nil.
+func (c *Cgroup) Apply(ctx context.Context, wish policy.Limits) error {
+	return c.here(ctx, "Cgroup.Apply", func(g *group) error {
+		if missing := c.host.lacks(wish); missing != "" {
+			return fault.New(fault.UnsupportedConfig, fault.ControlGroup, "the '%s' controller is not mounted", missing)
+		}
+		merge(&g.limits, wish)
+		return nil
+	})
+}
+
+// lacks names a controller that the wish needs and the host has not.
+func (h *Host) lacks(wish policy.Limits) string {
+	needs := map[string]bool{
+		"memory": wish.MemoryHard != nil || wish.MemorySoft != nil || wish.SwapHard != nil,
+		"cpu":    wish.CPUShares != nil || wish.CPUPeriod != nil || wish.CPUQuota != nil,
+		"pids":   wish.PIDs != nil,
+		"cpuset": wish.CPUSet != "",
+	}
+	for _, controller := range sorted(needs) {
+		if needs[controller] && h.partial[controller] {
+			return controller
+		}
+	}
+	return ""
+}
+
+func merge(have *policy.Limits, wish policy.Limits) {
+	mergeSize(&have.MemoryHard, wish.MemoryHard)
+	mergeSize(&have.MemorySoft, wish.MemorySoft)
+	mergeSize(&have.SwapHard, wish.SwapHard)
+	mergeValue(&have.CPUShares, wish.CPUShares)
+	mergeValue(&have.CPUPeriod, wish.CPUPeriod)
+	mergeValue(&have.CPUQuota, wish.CPUQuota)
+	mergeValue(&have.BlockWeight, wish.BlockWeight)
+	mergeValue(&have.PIDs, wish.PIDs)
+	if wish.CPUSet != "" {
+		have.CPUSet = wish.CPUSet
+	}
+}
+
+func mergeSize(have **uint64, wish *uint64) {
+	mergeValue(have, wish)
+	if wish != nil && *wish >= policy.Unlimited {
+		*have = nil
+	}
+}
+
+func mergeValue[T any](have **T, wish *T) {
+	if wish != nil {
+		*have = new(*wish)
+	}
+}
+
+// AllowDevices keeps the list.
+func (c *Cgroup) AllowDevices(ctx context.Context, rules []policy.DeviceRule) error {
+	return c.here(ctx, "Cgroup.AllowDevices", func(g *group) error {
+		g.devices = slices.Clone(rules)
+		return nil
+	})
+}
+
+// What each process of a group uses: a millisecond between two looks, unless it
+// is frozen, and a mebibyte.
+const (
+	cpuPerLook = 1_000_000 // nanoseconds
+	memoryEach = 1 << 20   // bytes
+)
+
+// Usage advances the processor time by a fixed amount per process.
+func (c *Cgroup) Usage(ctx context.Context) (used usage.Usage, err error) {
+	err = c.here(ctx, "Cgroup.Usage", func(g *group) error {
+		members := uint64(len(g.members))
+		if !g.frozen {
+			g.cpu += members * cpuPerLook
+		}
+		used = usage.Usage{
+			CPU: g.cpu, CPUUser: g.cpu / 4 * 3, CPUSystem: g.cpu / 4, Memory: members * memoryEach, HasSwap: true,
+			PIDs: members, OOMKills: g.oom, Frozen: g.frozen, Populated: members > 0,
+		}
+		return nil
+	})
+	return used, err
+}
+
+// Freeze keeps signals from being delivered and input from being read.
+func (c *Cgroup) Freeze(ctx context.Context) error {
+	return c.here(ctx, "Cgroup.Freeze", func(g *group) error {
+		g.frozen = true
+		return nil
+	})
+}
+
+// Thaw delivers what came meanwhile.
+func (c *Cgroup) Thaw(ctx context.Context) error {
+	return c.here(ctx, "Cgroup.Thaw", func(g *group) error {
+		g.frozen = false
+		for _, p := range g.processes() {
+			pending := p.pending
+			p.pending = nil
+			for _, signum := range pending {
+				if !p.dead() {
+					c.host.deliver(p, signum)
+				}
+			}
+			if p.isInit() && !p.dead() {
+				c.host.readConsoles(p.guest)
+			}
+		}
+		return nil
+	})
+}
+
+// processes returns the members by pid.
+func (g *group) processes() []*process {
+	members := make([]*process, 0, len(g.members))
+	for _, p := range g.members {
+		members = append(members, p)
+	}
+	slices.SortFunc(members, func(a, b *process) int { return a.pid - b.pid })
+	return members
+}
+
+// each signals every member; a group that is gone has none.
+func (c *Cgroup) each(ctx context.Context, op string, signum int) error {
+	return c.host.do(ctx, op, func() error {
+		if g := c.host.groups[c.path]; g != nil {
+			for _, p := range g.processes() {
+				c.host.signal(p, signum)
+			}
+		}
+		return nil
+	})
+}
+
+// Signal is recorded with each process: see Host.Signals.
+func (c *Cgroup) Signal(ctx context.Context, signum int) error {
+	return c.each(ctx, "Cgroup.Signal", signum)
+}
+
+// Kill leaves the group frozen if it was. An init that is restarted by its
+// controller is not: SIGKILL is no request for a reboot.
+func (c *Cgroup) Kill(ctx context.Context) error {
+	return c.each(ctx, "Cgroup.Kill", sigKILL)
+}
+
+// Remove waits for the group to become empty.
+func (c *Cgroup) Remove(ctx context.Context) error {
+	return c.host.do(ctx, "Cgroup.Remove", func() error {
+		empty := func() bool {
+			g := c.host.groups[c.path]
+			return g == nil || len(g.members) == 0
+		}
+		if err := c.host.wait(ctx, empty); err != nil {
+			return err
+		}
+		delete(c.host.groups, c.path)
+		return nil
+	})
+}
+
+// MissController makes the host lack a cgroup controller: "memory", "cpu",
+// "cpuset" or "pids".
+func (h *Host) MissController(name string) { h.look(func() { h.partial[name] = true }) }
+
+// AddGroup makes a control group in which nothing lives, as a daemon that died
+// leaves one.
+func (h *Host) AddGroup(at string) {
+	h.look(func() {
+		at = path.Clean("/" + strings.TrimPrefix(at, "/"))
+		h.groups[at] = &group{path: at, members: map[int]*process{}}
+	})
+}
+
+// Limits tells what a group has; the zero value if there is no such group.
+func (h *Host) Limits(at string) (limits policy.Limits) {
+	h.look(func() {
+		if g := h.groups[at]; g != nil {
+			limits = policy.Limits{}
+			merge(&limits, g.limits)
+		}
+	})
+	return limits
+}
+
+// Devices tells what a group may use.
+func (h *Host) Devices(at string) (rules []policy.DeviceRule) {
+	h.look(func() {
+		if g := h.groups[at]; g != nil {
+			rules = slices.Clone(g.devices)
+		}
+	})
+	return rules
+}

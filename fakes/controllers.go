@@ -1,0 +1,244 @@
+package fakes
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// Controllers starts and finds controller processes of the Host.
+type Controllers struct{ host *Host }
+
+// NewControllers returns the port. Another one over the same Host finds what
+// this one left.
+func NewControllers(host *Host) *Controllers { return &Controllers{host} }
+
+// Launch starts a process and connects to it.
+func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (made ports.Controller, err error) {
+	err = c.host.do(ctx, "Controllers.Launch", func() error {
+		made = c.host.connect(c.host.newKeeper(identity))
+		return nil
+	})
+	return made, err
+}
+
+// Adopt connects to a process that runs, and cuts an older connection.
+func (c *Controllers) Adopt(ctx context.Context, ref container.Controller) (found ports.Controller, err error) {
+	err = c.host.do(ctx, "Controllers.Adopt", func() error {
+		k := c.host.keepers[ref.Socket]
+		if k == nil || k.ref() != ref {
+			return notFound("no controller at '%s'", ref.Socket)
+		}
+		found = c.host.connect(k)
+		return nil
+	})
+	return found, err
+}
+
+// backlog is how many reports may wait for a daemon that does not read them.
+const backlog = 1024
+
+// Controller is a daemon's connection to a controller process.
+type Controller struct {
+	host    *Host
+	keeper  *keeper
+	ref     container.Controller
+	reports chan ports.Report
+	use     *use
+	closed  bool
+}
+
+// connect makes the connection and repeats what was not acknowledged.
+func (h *Host) connect(k *keeper) *Controller {
+	if k.daemon != nil {
+		k.daemon.cut()
+	}
+	c := &Controller{host: h, keeper: k, ref: k.ref(), reports: make(chan ports.Report, backlog)}
+	c.use = &use{what: fmt.Sprintf("connection to controller %d", c.ref.PID), end: c.cut}
+	h.uses[c.use] = true
+	k.daemon = c
+	for _, report := range k.filed {
+		c.tell(report)
+	}
+	return c
+}
+
+// cut ends the connection; the process goes on.
+func (c *Controller) cut() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	delete(c.host.uses, c.use)
+	close(c.reports)
+	if c.keeper.daemon == c {
+		c.keeper.daemon = nil
+		c.keeper.endIfIdle()
+	}
+}
+
+// tell sends a report with fresh descriptors of what runs again.
+func (c *Controller) tell(report ports.Report) {
+	again := report.Kind == ports.ReportRestarted || report.Kind == ports.ReportRestartNeedsLinks
+	if g := c.keeper.guests[report.Container]; again && g != nil {
+		report.Held = c.host.give(g)
+	}
+	select {
+	case c.reports <- report:
+	default:
+		panic("fakes: nobody reads the reports of a controller")
+	}
+}
+
+// Ref names the process.
+func (c *Controller) Ref() container.Controller { return c.ref }
+
+// Reports is closed when the process is gone and by Close.
+func (c *Controller) Reports() <-chan ports.Report { return c.reports }
+
+// Close closes the descriptors in reports that nobody took.
+func (c *Controller) Close() error {
+	c.host.look(c.cut)
+	for report := range c.reports {
+		closeHeld(report.Held)
+	}
+	return nil
+}
+
+func closeHeld(held ports.Held) {
+	for _, file := range slices.Concat(held.Terminals, held.Hosts) {
+		_ = file.Close()
+	}
+	for _, file := range []interface{ Close() error }{held.Process, held.Network, held.Plan} {
+		_ = file.Close() // a nil file says that it is invalid
+	}
+}
+
+// call runs effect if the process lives and listens.
+func (c *Controller) call(ctx context.Context, op string, effect func(k *keeper) error) error {
+	return c.host.do(ctx, op, func() error {
+		if c.closed || c.keeper.dead() {
+			return fault.New(fault.Failed, fault.Host, "the controller is gone")
+		}
+		return effect(c.keeper)
+	})
+}
+
+// Begin performs Prepare and makes a process that waits.
+func (c *Controller) Begin(ctx context.Context, order ports.Order) (held ports.Held, err error) {
+	err = c.call(ctx, "Controller.Begin", func(k *keeper) error {
+		if c.host.guests[order.Identity.UUID] != nil {
+			return fault.New(fault.Busy, fault.Host, "'%s' is held already", order.Identity.Name)
+		}
+		g, err := c.host.newGuest(order)
+		if err != nil {
+			return err
+		}
+		if _, failure := c.host.prepare(g); failure != nil {
+			return failure
+		}
+		g.child = true
+		c.host.birth(g)
+		c.host.guests[order.Identity.UUID] = g
+		k.hold(g)
+		held = c.host.give(g)
+		return nil
+	})
+	return held, err
+}
+
+// newGuest checks what an order carries.
+func (h *Host) newGuest(order ports.Order) (*guest, error) {
+	g := &guest{host: h, order: order, group: h.inGroup(&order)}
+	if order.Cgroup != nil && g.group == nil {
+		return nil, notFound("no control group '%s'", order.Cgroup.Path())
+	}
+	for _, file := range order.Files {
+		if _, err := file.Stat(); err != nil {
+			return nil, fault.Wrap(err, fault.System, "cannot pass a file to init")
+		}
+	}
+	var err error
+	g.consoles, err = h.terminalsBehind(order.HostTerminals)
+	return g, err
+}
+
+// Proceed performs Enter. A frozen process cannot go on, so it waits.
+func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
+	return c.call(ctx, "Controller.Proceed", func(k *keeper) error {
+		g := k.guests[uuid]
+		if g == nil || !g.waits {
+			return notFound("the controller has not begun %s", uuid)
+		}
+		thawed := func() bool { return g.group == nil || !g.group.frozen || g.init.dead() }
+		if err := c.host.wait(ctx, thawed); err != nil {
+			return err
+		}
+		if k.guests[uuid] != g || !g.waits {
+			return fault.New(fault.Failed, fault.Host, "the process has died")
+		}
+		if failure := c.host.enter(g); failure != nil {
+			c.host.abandon(g)
+			return failure
+		}
+		c.host.run(g)
+		return nil
+	})
+}
+
+// Abandon kills without a report, whether or not init was executed.
+func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
+	return c.call(ctx, "Controller.Abandon", func(k *keeper) error {
+		if g := k.guests[uuid]; g != nil {
+			c.host.abandon(g)
+		}
+		return nil
+	})
+}
+
+// Reclaim hands out descriptors of everything.
+func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (held ports.Held, err error) {
+	err = c.call(ctx, "Controller.Reclaim", func(k *keeper) error {
+		g := k.guests[uuid]
+		if g == nil {
+			return notFound("the controller does not hold %s", uuid)
+		}
+		held = c.host.giveAll(g)
+		return nil
+	})
+	return held, err
+}
+
+// Restore takes over a guest whose controller is dead. Consoles whose two
+// masters are not both handed over are dead from then on.
+func (c *Controller) Restore(ctx context.Context, order ports.Order, held ports.Held) error {
+	return c.call(ctx, "Controller.Restore", func(k *keeper) error {
+		g := c.host.guests[order.Identity.UUID]
+		if g == nil || g.init.pid != held.PID || c.host.behind(held.Process) != g.init {
+			return notFound("no process of %s is left", order.Identity.UUID)
+		}
+		if !g.keeper.dead() {
+			return fault.New(fault.Busy, fault.Host, "'%s' is held by another controller", g.name())
+		}
+		consoles, err := c.host.terminalsBehind(held.Hosts)
+		if err != nil {
+			return err
+		}
+		g.order, g.consoles = order, consoles[:min(len(consoles), len(held.Terminals))]
+		k.hold(g)
+		c.host.readConsoles(g)
+		return nil
+	})
+}
+
+// Acknowledge may end the process.
+func (c *Controller) Acknowledge(number uint64) error {
+	return c.call(context.Background(), "Controller.Acknowledge", func(k *keeper) error {
+		k.acknowledged(number)
+		return nil
+	})
+}

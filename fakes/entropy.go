@@ -1,0 +1,35 @@
+package fakes
+
+import (
+	"context"
+	"encoding/binary"
+
+	"virtlxcd/domain/container"
+)
+
+// Entropy counts instead of being random.
+type Entropy struct{ host *Host }
+
+// NewEntropy returns the host's source of unique values.
+func NewEntropy(host *Host) *Entropy { return &Entropy{host} }
+
+// NewUUID returns the next UUID.
+func (e *Entropy) NewUUID() (uuid container.UUID, err error) {
+	err = e.host.do(context.Background(), "Entropy.NewUUID", func() error {
+		e.host.entropy++
+		uuid = container.UUID{6: 0x40, 8: 0x80}
+		binary.BigEndian.PutUint32(uuid[12:], e.host.entropy)
+		return nil
+	})
+	return uuid, err
+}
+
+// NewMAC returns the next address.
+func (e *Entropy) NewMAC() (mac [6]byte, err error) {
+	err = e.host.do(context.Background(), "Entropy.NewMAC", func() error {
+		e.host.entropy++
+		mac = [6]byte{0x52, 0x54, 0, byte(e.host.entropy >> 16), byte(e.host.entropy >> 8), byte(e.host.entropy)}
+		return nil
+	})
+	return mac, err
+}

@@ -1,0 +1,75 @@
+package fakes
+
+import "slices"
+
+// injected is a fault that waits for its call.
+type injected struct {
+	op    string
+	skip  int // calls of op to let pass first
+	after bool
+	err   error
+}
+
+// Fail makes the next call of op ("Links.Connect") return err without doing
+// anything. It strikes once. Op is the port's name or that of the thing it
+// returns, a dot, and the method; Ops lists what was called. Calls that cannot
+// fail, and Close, have no op.
+func (h *Host) Fail(op string, err error) { h.FailNth(op, 1, err) }
+
+// FailNth is Fail for the nth next call, counted from 1.
+func (h *Host) FailNth(op string, n int, err error) {
+	h.look(func() { h.faults = append(h.faults, injected{op: op, skip: n - 1, err: err}) })
+}
+
+// FailAfter makes the next call of op do its work and return err all the same,
+// as a reply that got lost.
+func (h *Host) FailAfter(op string, err error) { h.FailAfterNth(op, 1, err) }
+
+// FailAfterNth is FailAfter for the nth next call, counted from 1.
+func (h *Host) FailAfterNth(op string, n int, err error) {
+	h.look(func() { h.faults = append(h.faults, injected{op: op, skip: n - 1, after: true, err: err}) })
+}
+
+// Pending lists the ops of faults that have not struck: a test whose fault
+// never strikes shows nothing.
+func (h *Host) Pending() (ops []string) {
+	h.look(func() {
+		for _, f := range h.faults {
+			ops = append(ops, f.op)
+		}
+	})
+	return ops
+}
+
+// Ops lists the calls so far, in order, since the last ForgetOps.
+func (h *Host) Ops() (ops []string) {
+	h.look(func() { ops = slices.Clone(h.ops) })
+	return ops
+}
+
+// ForgetOps starts Ops anew.
+func (h *Host) ForgetOps() { h.look(func() { h.ops = nil }) }
+
+// strike returns the fault for this call of op, as one that prevents it or one
+// that follows it. Of several that are due the first injected strikes.
+func (h *Host) strike(op string) (before, after error) {
+	due := -1
+	for i := range h.faults {
+		switch f := &h.faults[i]; {
+		case f.op != op:
+		case f.skip > 0:
+			f.skip--
+		case due < 0:
+			due = i
+		}
+	}
+	if due < 0 {
+		return nil, nil
+	}
+	f := h.faults[due]
+	h.faults = slices.Delete(h.faults, due, due+1)
+	if f.after {
+		return nil, f.err
+	}
+	return f.err, nil
+}

@@ -1,0 +1,117 @@
+package fakes
+
+import (
+	"errors"
+	"os"
+	"slices"
+)
+
+// handed is a descriptor that was given away.
+type handed struct {
+	what string
+	of   any // the thing behind it: *process, *netns, *terminal, *guest
+}
+
+// use is something else that must be closed: a stream, a process handle, a
+// connection to a controller.
+type use struct {
+	what string
+	end  func() // as the death of the daemon ends it; the host is locked
+}
+
+// hand makes a descriptor that stands for a thing. The read end of a pipe does:
+// it is unique, it can be told when it is closed, and it reads as empty.
+func (h *Host) hand(what string, of any) *os.File {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		panic("fakes: no descriptors left: " + err.Error())
+	}
+	_ = writer.Close()
+	return h.record(reader, what, of)
+}
+
+func (h *Host) record(file *os.File, what string, of any) *os.File {
+	h.handed[file] = &handed{what: what, of: of}
+	return file
+}
+
+// behind returns the thing that a descriptor stands for, nil if it is closed or
+// none of ours. A duplicate counts as the original.
+func (h *Host) behind(file *os.File) any {
+	if file == nil {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	if known, ok := h.handed[file]; ok {
+		return known.of
+	}
+	for other, known := range h.handed {
+		if same, err := other.Stat(); err == nil && os.SameFile(info, same) {
+			return known.of
+		}
+	}
+	return nil
+}
+
+// forgetClosed drops descriptors that their owners have closed.
+func (h *Host) forgetClosed() {
+	for file := range h.handed {
+		if _, err := file.Stat(); errors.Is(err, os.ErrClosed) {
+			delete(h.handed, file)
+		}
+	}
+}
+
+// isOpen says whether some descriptor of the thing is still open.
+func (h *Host) isOpen(of any) bool {
+	h.forgetClosed()
+	for _, known := range h.handed {
+		if known.of == of {
+			return true
+		}
+	}
+	return false
+}
+
+// OpenFiles lists what was handed out and not closed: descriptors, streams,
+// process handles, connections. Sorted.
+func (h *Host) OpenFiles() (open []string) {
+	h.look(func() { open = h.openFiles() })
+	return open
+}
+
+func (h *Host) openFiles() (open []string) {
+	h.forgetClosed()
+	for _, known := range h.handed {
+		open = append(open, known.what)
+	}
+	for u := range h.uses {
+		open = append(open, u.what)
+	}
+	slices.Sort(open)
+	return open
+}
+
+// KillDaemon closes all that was handed out, as the kernel does when the daemon
+// dies. Make a new driver afterwards; nothing else on the host is changed.
+func (h *Host) KillDaemon() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hangUp()
+}
+
+func (h *Host) hangUp() {
+	for file := range h.handed {
+		_ = file.Close() // its owner may have closed it
+	}
+	h.forgetClosed()
+	for u := range h.uses {
+		delete(h.uses, u)
+		u.end()
+	}
+	h.reserved = map[string]bool{}
+	h.wake()
+}

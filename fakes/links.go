@@ -1,0 +1,181 @@
+package fakes
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"virtlxcd/domain/device"
+)
+
+// netns is a network namespace. It lives while a guest or an open file needs it.
+type netns struct {
+	number int
+	name   string
+	guest  *guest
+}
+
+// link is a veth pair, by its host end.
+type link struct {
+	wish  device.Link
+	index int
+	net   *netns
+}
+
+// Links makes links of the Host.
+type Links struct{ host *Host }
+
+// NewLinks returns the port.
+func NewLinks(host *Host) *Links { return &Links{host} }
+
+// Name takes the lowest free numbers.
+func (l *Links) Name(ctx context.Context, links []device.Link) (named []device.Link, err error) {
+	h := l.host
+	err = h.do(ctx, "Links.Name", func() error {
+		named = slices.Clone(links)
+		guests := 0
+		for i := range named {
+			if named[i].GuestName == "" {
+				named[i].GuestName = fmt.Sprintf("eth%d", guests)
+				guests++
+			}
+			named[i].HostName = h.reserve(named[i].HostName)
+		}
+		return nil
+	})
+	return named, err
+}
+
+// reserve completes a host name and keeps it from others.
+func (h *Host) reserve(wish string) string {
+	if wish == "" {
+		wish = "vnet%d"
+	}
+	name := wish
+	if before, after, ok := strings.Cut(wish, "%d"); ok {
+		for n := 0; ; n++ {
+			if name = fmt.Sprint(before, n, after); !h.reserved[name] && h.linkNamed(name) == nil {
+				break
+			}
+		}
+	}
+	h.reserved[name] = true
+	return name
+}
+
+func (h *Host) linkNamed(name string) *link {
+	h.forgetNets()
+	for _, l := range h.links {
+		if l.wish.HostName == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// forgetNets removes links whose namespace is gone.
+func (h *Host) forgetNets() {
+	for index, l := range h.links {
+		if l.net.guest == nil && !h.isOpen(l.net) {
+			delete(h.links, index)
+		}
+	}
+}
+
+// Connect fails like the kernel: ENODEV without the bridge, EEXIST for a name
+// in use on either side, EBADF for what is no namespace.
+func (l *Links) Connect(ctx context.Context, wish device.Link, file *os.File) (index int, err error) {
+	h := l.host
+	err = h.do(ctx, "Links.Connect", func() error {
+		net, ok := h.behind(file).(*netns)
+		switch {
+		case !ok:
+			return refused(syscall.EBADF, "not a network namespace")
+		case wish.Kind == device.Bridge && !h.bridges[wish.Source]:
+			return refused(syscall.ENODEV, "cannot find bridge '%s'", wish.Source)
+		case h.linkNamed(wish.HostName) != nil || h.bridges[wish.HostName]:
+			return refused(syscall.EEXIST, "cannot make link '%s'", wish.HostName)
+		case h.inside(net, wish.GuestName) != nil:
+			return refused(syscall.EEXIST, "cannot make link '%s' inside", wish.GuestName)
+		}
+		h.lastLink++
+		index = h.lastLink
+		h.links[index] = &link{wish: wish, index: index, net: net}
+		delete(h.reserved, wish.HostName)
+		return nil
+	})
+	return index, err
+}
+
+func (h *Host) inside(net *netns, name string) *link {
+	for _, l := range h.links {
+		if l.net == net && l.wish.GuestName == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// Disconnect removes the pair if both index and name fit.
+func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
+	return l.host.do(ctx, "Links.Disconnect", func() error {
+		if known := l.host.links[index]; known != nil && known.wish.HostName == name {
+			delete(l.host.links, index)
+		}
+		return nil
+	})
+}
+
+// Release forgets reservations; names of links that exist are not free.
+func (l *Links) Release(links []device.Link) {
+	l.host.look(func() {
+		for i := range links {
+			delete(l.host.reserved, links[i].HostName)
+		}
+	})
+}
+
+// AddBridge gives the host a bridge.
+func (h *Host) AddBridge(name string) { h.look(func() { h.bridges[name] = true }) }
+
+// RemoveBridge takes it away.
+func (h *Host) RemoveBridge(name string) { h.look(func() { delete(h.bridges, name) }) }
+
+// Link is a link as a test sees it.
+type Link struct {
+	device.Link
+	Index     int
+	Container string // whose namespace the guest end is in
+	Inside    []netip.Prefix
+	HostSide  []netip.Prefix
+}
+
+// Links lists the links of the host, by index.
+func (h *Host) Links() (all []Link) {
+	h.look(func() {
+		h.forgetNets()
+		for _, l := range h.links {
+			all = append(all, Link{
+				Link: l.wish, Index: l.index, Container: l.net.name,
+				Inside: prefixes(l.wish.Addresses), HostSide: prefixes(l.wish.HostSide.Addresses),
+			})
+		}
+	})
+	slices.SortFunc(all, func(a, b Link) int { return a.Index - b.Index })
+	return all
+}
+
+func prefixes(addresses []device.Address) (all []netip.Prefix) {
+	for _, a := range addresses {
+		bits := a.Prefix
+		if bits < 0 {
+			bits = device.DefaultPrefix(a.IP)
+		}
+		all = append(all, netip.PrefixFrom(a.IP, bits))
+	}
+	return all
+}

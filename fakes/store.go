@@ -1,0 +1,198 @@
+package fakes
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// disk is what is on the host's disk. Definitions are kept as values.
+type disk struct {
+	configs     map[string]*container.Definition
+	marks       map[string]bool // autostart
+	statuses    map[string]*container.Status
+	damaged     map[string]bool // paths
+	autostarted bool
+	full        bool
+}
+
+func newDisk() disk {
+	return disk{
+		configs: map[string]*container.Definition{}, marks: map[string]bool{},
+		statuses: map[string]*container.Status{}, damaged: map[string]bool{},
+	}
+}
+
+// newBoot drops what lies in memory.
+func (d *disk) newBoot() {
+	for name := range d.statuses {
+		delete(d.damaged, statusPath(name))
+	}
+	clear(d.statuses)
+	d.autostarted = false
+}
+
+func configPath(name string) string { return "/etc/" + name }
+func statusPath(name string) string { return "/run/" + name }
+
+// Store keeps definitions on the Host.
+type Store struct{ host *Host }
+
+// NewStore returns the port.
+func NewStore(host *Host) *Store { return &Store{host} }
+
+// Load returns copies, sorted by name.
+func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) (all []ports.Stored, err error) {
+	var bad []string
+	err = s.host.do(ctx, "Store.Load", func() error {
+		all, bad = s.host.disk.load()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range bad {
+		damaged(path, fault.Wrap(errors.New("unexpected end of document"), fault.Malformed, "cannot parse '%s'", path))
+	}
+	return all, nil
+}
+
+func (d *disk) load() (all []ports.Stored, bad []string) {
+	names := map[string]bool{}
+	for name := range d.configs {
+		names[name] = true
+	}
+	for name := range d.statuses {
+		names[name] = true
+	}
+	for _, name := range sorted(names) {
+		var one ports.Stored
+		if config := d.configs[name]; config != nil {
+			if path := configPath(name); d.damaged[path] {
+				bad = append(bad, path)
+			} else {
+				one.Config, one.Autostart = config.Clone(), d.marks[name]
+			}
+		}
+		if status := d.statuses[name]; status != nil {
+			if path := statusPath(name); d.damaged[path] {
+				bad = append(bad, path)
+			} else {
+				one.Status = cloneStatus(status)
+			}
+		}
+		if one.Config != nil || one.Status != nil {
+			all = append(all, one)
+		}
+	}
+	return all, bad
+}
+
+func cloneStatus(status *container.Status) *container.Status {
+	c := *status
+	c.Definition = status.Definition.Clone()
+	return &c
+}
+
+// write runs effect if there is room.
+func (s *Store) write(ctx context.Context, op, path string, effect func(d *disk)) error {
+	return s.host.do(ctx, op, func() error {
+		d := &s.host.disk
+		if d.full {
+			return refused(syscall.ENOSPC, "cannot write '%s'", path)
+		}
+		effect(d)
+		delete(d.damaged, path)
+		return nil
+	})
+}
+
+// SaveDefinition keeps a copy.
+func (s *Store) SaveDefinition(ctx context.Context, definition *container.Definition) error {
+	name := definition.Name
+	return s.write(ctx, "Store.SaveDefinition", configPath(name), func(d *disk) {
+		d.configs[name] = definition.Clone()
+	})
+}
+
+// RemoveDefinition needs no room.
+func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
+	return s.host.do(ctx, "Store.RemoveDefinition", func() error {
+		d := &s.host.disk
+		delete(d.configs, name)
+		delete(d.marks, name)
+		delete(d.damaged, configPath(name))
+		return nil
+	})
+}
+
+// SetAutostart sets the mark.
+func (s *Store) SetAutostart(ctx context.Context, name string, on bool) error {
+	return s.host.do(ctx, "Store.SetAutostart", func() error {
+		d := &s.host.disk
+		if !on {
+			delete(d.marks, name)
+			return nil
+		}
+		if d.full && !d.marks[name] {
+			return refused(syscall.ENOSPC, "cannot mark '%s'", name)
+		}
+		d.marks[name] = true
+		return nil
+	})
+}
+
+// SaveStatus keeps a copy.
+func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error {
+	name := status.Definition.Name
+	return s.write(ctx, "Store.SaveStatus", statusPath(name), func(d *disk) {
+		d.statuses[name] = cloneStatus(status)
+	})
+}
+
+// RemoveStatus needs no room.
+func (s *Store) RemoveStatus(ctx context.Context, name string) error {
+	return s.host.do(ctx, "Store.RemoveStatus", func() error {
+		delete(s.host.disk.statuses, name)
+		delete(s.host.disk.damaged, statusPath(name))
+		return nil
+	})
+}
+
+// FirstStartSinceBoot is true once per Boot.
+func (s *Store) FirstStartSinceBoot(ctx context.Context) (first bool, err error) {
+	err = s.host.do(ctx, "Store.FirstStartSinceBoot", func() error {
+		first = !s.host.disk.autostarted
+		s.host.disk.autostarted = true
+		return nil
+	})
+	return first, err
+}
+
+// DamageDefinition makes a stored definition unreadable until it is saved anew.
+func (h *Host) DamageDefinition(name string) {
+	h.look(func() { h.disk.damaged[configPath(name)] = true })
+}
+
+// DamageStatus makes a stored status unreadable until it is saved anew.
+func (h *Host) DamageStatus(name string) {
+	h.look(func() { h.disk.damaged[statusPath(name)] = true })
+}
+
+// FillDisk makes writes fail with ENOSPC, or work again.
+func (h *Host) FillDisk(full bool) { h.look(func() { h.disk.full = full }) }
+
+// sorted returns the keys in order.
+func sorted[V any](set map[string]V) []string {
+	keys := make([]string, 0, len(set))
+	for key := range set {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,299 @@
+package porttest
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/policy"
+	"virtlxcd/domain/usage"
+	"virtlxcd/ports"
+)
+
+// CgroupsHarness is one host's control groups. Features that Missing may name:
+// "memory", "swap", "cpu", "cpuset", "pids", "freezer", "devices".
+type CgroupsHarness struct {
+	Cgroups ports.Cgroups
+	// Partition is for this check alone ("/vlxtest-..."): Sweep looks there.
+	Partition string
+	// Spawn starts a process inside the group that sleeps and catches nothing.
+	Spawn func(t *testing.T, group ports.Cgroup) Child
+	// Limits reads back what the kernel has; what is unlimited is nil.
+	Limits func(t *testing.T, group ports.Cgroup) policy.Limits
+
+	Missing []string
+}
+
+// TestCgroups checks a Cgroups and the groups it makes.
+func TestCgroups(t *testing.T, build func(t *testing.T) CgroupsHarness) {
+	run(t, build, []check[CgroupsHarness]{
+		{"creates and opens", cgroupOpens},
+		{"does not open what is not there", cgroupOpenMissing},
+		{"replaces an empty leftover", cgroupLeftover},
+		{"refuses a leftover that lives", cgroupLivingLeftover},
+		{"counts", cgroupUsage},
+		{"limits memory", cgroupMemory},
+		{"limits swap", cgroupSwap},
+		{"limits cpu", cgroupCPU},
+		{"limits processes", cgroupPIDs},
+		{"takes wishes one at a time", cgroupPartialWishes},
+		{"takes device lists", cgroupDevices},
+		{"freezes and thaws", cgroupFreezes},
+		{"signals", cgroupSignals},
+		{"kills", cgroupKills},
+		{"kills what is frozen", cgroupKillsFrozen},
+		{"removes once or twice", cgroupRemoves},
+		{"does not remove what lives", cgroupRemoveWaits},
+		{"sweeps", cgroupSweeps},
+	})
+}
+
+func create(t *testing.T, h CgroupsHarness, name string) ports.Cgroup {
+	t.Helper()
+	group, err := h.Cgroups.Create(soon(t), h.Partition, name)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		assert.NoError(t, group.Kill(ctx))
+		assert.NoError(t, group.Remove(ctx))
+	})
+	return group
+}
+
+func used(t *testing.T, group ports.Cgroup) usage.Usage {
+	t.Helper()
+	usage, err := group.Usage(soon(t))
+	require.NoError(t, err)
+	return usage
+}
+
+func cgroupOpens(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	require.NotEmpty(t, group.Path())
+	again, err := h.Cgroups.Open(soon(t), group.Path())
+	require.NoError(t, err)
+	assert.Equal(t, group.Path(), again.Path())
+
+	h.Spawn(t, group)
+	assert.True(t, used(t, again).Populated, "both are the same group")
+}
+
+func cgroupOpenMissing(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	_, err := h.Cgroups.Open(soon(t), group.Path()+"x")
+	assert.ErrorIs(t, err, fault.NotFound)
+	require.NoError(t, group.Remove(soon(t)))
+	_, err = h.Cgroups.Open(soon(t), group.Path())
+	assert.ErrorIs(t, err, fault.NotFound)
+}
+
+func cgroupLeftover(t *testing.T, h CgroupsHarness) {
+	leftover := create(t, h, "vlxa")
+	limited := h.Limits != nil && !slices.Contains(h.Missing, "memory")
+	if limited {
+		require.NoError(t, leftover.Apply(soon(t), policy.Limits{MemoryHard: new(uint64(65536))}))
+	}
+	group := create(t, h, "vlxa")
+	assert.Equal(t, leftover.Path(), group.Path())
+	assert.False(t, used(t, group).Populated)
+	if limited {
+		assert.Nil(t, h.Limits(t, group).MemoryHard, "a new group has no limits")
+	}
+}
+
+func cgroupLivingLeftover(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	child := h.Spawn(t, group)
+	_, err := h.Cgroups.Create(soon(t), h.Partition, "vlxa")
+	assert.ErrorIs(t, err, fault.Busy)
+	stillOpen(t, child.Ended, "the process that lives there was killed")
+	assert.True(t, used(t, group).Populated)
+}
+
+func cgroupUsage(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	before := used(t, group)
+	assert.False(t, before.Populated)
+	assert.False(t, before.Frozen)
+
+	child := h.Spawn(t, group)
+	during := used(t, group)
+	assert.True(t, during.Populated)
+	if !slices.Contains(h.Missing, "memory") {
+		assert.NotZero(t, during.Memory)
+	}
+	if !slices.Contains(h.Missing, "pids") {
+		assert.NotZero(t, during.PIDs)
+	}
+	child.End()
+	after := used(t, group)
+	assert.False(t, after.Populated)
+	assert.GreaterOrEqual(t, after.CPU, during.CPU)
+}
+
+// readBack applies twice, which must be the same as once.
+func readBack(t *testing.T, h CgroupsHarness, wish policy.Limits) policy.Limits {
+	t.Helper()
+	needHook(t, h.Limits != nil, "Limits")
+	group := create(t, h, "vlxa")
+	require.NoError(t, group.Apply(soon(t), wish))
+	require.NoError(t, group.Apply(soon(t), wish))
+	return h.Limits(t, group)
+}
+
+func cgroupMemory(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "memory")
+	got := readBack(t, h, policy.Limits{MemoryHard: new(uint64(65536)), MemorySoft: new(uint64(32768))})
+	assert.Equal(t, new(uint64(65536)), got.MemoryHard)
+	assert.Equal(t, new(uint64(32768)), got.MemorySoft)
+}
+
+func cgroupSwap(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "memory")
+	need(t, h.Missing, "swap")
+	needHook(t, h.Limits != nil, "Limits")
+	group := create(t, h, "vlxa")
+	sizes := []uint64{131072, 65536, 262144} // shrink and grow: the order of writes differs
+	for _, size := range sizes {
+		require.NoError(t, group.Apply(soon(t), policy.Limits{MemoryHard: new(size), SwapHard: new(2 * size)}))
+		got := h.Limits(t, group)
+		assert.Equal(t, new(size), got.MemoryHard)
+		assert.Equal(t, new(2*size), got.SwapHard, "memory plus swap")
+	}
+}
+
+func cgroupCPU(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "cpu")
+	got := readBack(t, h, policy.Limits{CPUPeriod: new(uint64(50000)), CPUQuota: new(int64(25000)), CPUShares: new(uint64(1024))})
+	assert.Equal(t, new(uint64(50000)), got.CPUPeriod)
+	assert.Equal(t, new(int64(25000)), got.CPUQuota)
+	assert.Equal(t, new(uint64(1024)), got.CPUShares)
+}
+
+func cgroupPIDs(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "pids")
+	assert.Equal(t, new(uint64(77)), readBack(t, h, policy.Limits{PIDs: new(uint64(77))}).PIDs)
+}
+
+func cgroupPartialWishes(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "memory")
+	needHook(t, h.Limits != nil, "Limits")
+	group := create(t, h, "vlxa")
+	require.NoError(t, group.Apply(soon(t), policy.Limits{}))
+	require.NoError(t, group.Apply(soon(t), policy.Limits{MemoryHard: new(uint64(65536))}))
+	require.NoError(t, group.Apply(soon(t), policy.Limits{MemorySoft: new(uint64(32768))}))
+	got := h.Limits(t, group)
+	assert.Equal(t, new(uint64(65536)), got.MemoryHard, "left alone")
+	assert.Equal(t, new(uint64(32768)), got.MemorySoft)
+
+	unlimited := policy.Unlimited
+	require.NoError(t, group.Apply(soon(t), policy.Limits{MemoryHard: &unlimited}))
+	assert.Nil(t, h.Limits(t, group).MemoryHard)
+}
+
+func cgroupDevices(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "devices")
+	group := create(t, h, "vlxa")
+	rules := policy.DefaultDevices()
+	require.NoError(t, group.AllowDevices(soon(t), rules))
+	require.NoError(t, group.AllowDevices(soon(t), append(rules, policy.MakeAnyNode()...)))
+	require.NoError(t, group.AllowDevices(soon(t), nil))
+}
+
+func cgroupFreezes(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "freezer")
+	group := create(t, h, "vlxa")
+	child := h.Spawn(t, group)
+	require.NoError(t, group.Thaw(soon(t)), "thawing what runs does nothing")
+	for range 2 {
+		require.NoError(t, group.Freeze(soon(t)))
+		assert.True(t, used(t, group).Frozen)
+	}
+	require.NoError(t, group.Signal(soon(t), 15))
+	select {
+	case <-child.Ended:
+		assert.Fail(t, "a frozen process reacted")
+	case <-time.After(moment):
+	}
+	require.NoError(t, group.Thaw(soon(t)))
+	assert.False(t, used(t, group).Frozen)
+	awaitClosed(t, child.Ended, "the signal is delivered after the thaw")
+}
+
+func cgroupSignals(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	require.NoError(t, group.Signal(soon(t), 15), "an empty group is fine")
+	first, second := h.Spawn(t, group), h.Spawn(t, group)
+	require.NoError(t, group.Signal(soon(t), 15))
+	awaitClosed(t, first.Ended, "end of the first process")
+	awaitClosed(t, second.Ended, "end of the second process")
+}
+
+func cgroupKills(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	require.NoError(t, group.Kill(soon(t)), "an empty group is fine")
+	first, second := h.Spawn(t, group), h.Spawn(t, group)
+	require.NoError(t, group.Kill(soon(t)))
+	assert.False(t, used(t, group).Populated, "none is left when Kill returns")
+	awaitClosed(t, first.Ended, "end of the first process")
+	awaitClosed(t, second.Ended, "end of the second process")
+	require.NoError(t, group.Kill(soon(t)))
+}
+
+func cgroupKillsFrozen(t *testing.T, h CgroupsHarness) {
+	need(t, h.Missing, "freezer")
+	group := create(t, h, "vlxa")
+	child := h.Spawn(t, group)
+	require.NoError(t, group.Freeze(soon(t)))
+	require.NoError(t, group.Kill(soon(t)))
+	awaitClosed(t, child.Ended, "end of the frozen process")
+	assert.False(t, used(t, group).Populated)
+	require.NoError(t, group.Remove(soon(t)))
+}
+
+func cgroupRemoves(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	child := h.Spawn(t, group)
+	child.End()
+	require.NoError(t, group.Remove(soon(t)))
+	require.NoError(t, group.Remove(soon(t)), "removing what is gone is fine")
+	_, err := h.Cgroups.Open(soon(t), group.Path())
+	assert.ErrorIs(t, err, fault.NotFound)
+}
+
+func cgroupRemoveWaits(t *testing.T, h CgroupsHarness) {
+	group := create(t, h, "vlxa")
+	child := h.Spawn(t, group)
+	ctx, cancel := context.WithTimeout(context.Background(), moment)
+	defer cancel()
+	assert.Error(t, group.Remove(ctx))
+	stillOpen(t, child.Ended, "removing killed the process")
+	assert.True(t, used(t, group).Populated)
+}
+
+func cgroupSweeps(t *testing.T, h CgroupsHarness) {
+	empty, known, alive := create(t, h, "vlxempty"), create(t, h, "vlxknown"), create(t, h, "vlxalive")
+	h.Spawn(t, alive)
+	keep := func(path string) bool { return path == known.Path() }
+	removed, err := h.Cgroups.Sweep(soon(t), keep)
+	require.NoError(t, err)
+	assert.Contains(t, removed, empty.Path())
+	assert.NotContains(t, removed, known.Path())
+	assert.NotContains(t, removed, alive.Path())
+
+	_, err = h.Cgroups.Open(soon(t), empty.Path())
+	assert.ErrorIs(t, err, fault.NotFound)
+	for _, group := range []ports.Cgroup{known, alive} {
+		_, err = h.Cgroups.Open(soon(t), group.Path())
+		assert.NoError(t, err)
+	}
+	removed, err = h.Cgroups.Sweep(soon(t), keep)
+	require.NoError(t, err)
+	assert.NotContains(t, removed, empty.Path(), "swept once")
+}

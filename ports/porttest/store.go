@@ -1,0 +1,311 @@
+package porttest
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/lifecycle"
+	"virtlxcd/ports"
+)
+
+// StoreHarness is an empty store. Its codec must keep Name, UUID, Title,
+// Memory and Init.Path of definitions and all of a status.
+type StoreHarness struct {
+	Store ports.Store
+	// Reopen returns a store of a new daemon over the same files.
+	Reopen func(t *testing.T) ports.Store
+	// Damage makes the stored definition of the name unreadable.
+	Damage func(t *testing.T, name string)
+	// DamageStatus does so with the stored status.
+	DamageStatus func(t *testing.T, name string)
+	// Fill makes the disk full until undo is called. Feature "full disk".
+	Fill func(t *testing.T) (undo func())
+	// NewBoot returns the store after the host was booted again.
+	NewBoot func(t *testing.T) ports.Store
+
+	Missing []string
+}
+
+// TestStore checks a Store.
+func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
+	run(t, build, []check[StoreHarness]{
+		{"starts empty", storeEmpty},
+		{"keeps definitions", storeKeepsDefinitions},
+		{"replaces a definition", storeReplaces},
+		{"keeps what was saved, not what it became", storeCopies},
+		{"removes a definition with its mark, once or twice", storeRemoves},
+		{"keeps the autostart mark", storeAutostart},
+		{"keeps status", storeStatus},
+		{"joins definition and status", storeJoins},
+		{"status without definition", storeTransient},
+		{"skips a damaged definition", storeDamaged},
+		{"skips a damaged status", storeDamagedStatus},
+		{"full disk keeps the old file", storeFull},
+		{"full disk keeps the old status", storeFullStatus},
+		{"first start since boot, once", storeFirstStart},
+		{"new boot", storeNewBoot},
+	})
+}
+
+func definition(name string, last byte) *container.Definition {
+	uuid := container.UUID{1, 2, 3, 4, 5, 6, 0x47, 8, 0x89, 10, 11, 12, 13, 14, 15, last}
+	return &container.Definition{
+		Name: name, UUID: uuid, Title: "title of " + name, Memory: 65536, CurrentMemory: 65536, VCPUs: 1,
+		Arch: "x86_64", Init: container.Init{Path: "/sbin/init"},
+		OnPoweroff: "destroy", OnReboot: "restart", OnCrash: "destroy",
+	}
+}
+
+func status(name string, last byte) *container.Status {
+	return &container.Status{
+		ID: 4711, State: lifecycle.Running, Reason: lifecycle.Booted, Definition: definition(name, last),
+		Persistent: true, BootID: "9e9e9e9e-0000-4000-8000-000000000001", CgroupPath: "/machine/lxc-4711-" + name,
+		Controller: container.Controller{PID: 4711, Start: 900, Socket: "/run/vlxtest/" + name + ".sock"},
+		InitPID:    4712, InitStart: 901,
+	}
+}
+
+// load reads everything and fails if anything is damaged.
+func load(t *testing.T, store ports.Store) map[string]ports.Stored {
+	t.Helper()
+	found, damaged := loadDamaged(t, store)
+	require.Empty(t, damaged)
+	return found
+}
+
+func loadDamaged(t *testing.T, store ports.Store) (found map[string]ports.Stored, damaged []string) {
+	t.Helper()
+	all, err := store.Load(soon(t), func(path string, err error) {
+		assert.Error(t, err)
+		damaged = append(damaged, path)
+	})
+	require.NoError(t, err)
+	found = map[string]ports.Stored{}
+	for _, one := range all {
+		name := storedName(t, one)
+		require.NotContains(t, found, name, "a container comes once")
+		found[name] = one
+	}
+	return found, damaged
+}
+
+func storedName(t *testing.T, one ports.Stored) string {
+	t.Helper()
+	if one.Config != nil {
+		return one.Config.Name
+	}
+	require.NotNil(t, one.Status, "neither definition nor status")
+	return one.Status.Definition.Name
+}
+
+func sameDefinition(t *testing.T, want, got *container.Definition) {
+	t.Helper()
+	require.NotNil(t, got)
+	assert.Equal(t, want.Name, got.Name)
+	assert.Equal(t, want.UUID, got.UUID)
+	assert.Equal(t, want.Title, got.Title)
+	assert.Equal(t, want.Memory, got.Memory)
+	assert.Equal(t, want.Init.Path, got.Init.Path)
+}
+
+func sameStatus(t *testing.T, want, got *container.Status) {
+	t.Helper()
+	require.NotNil(t, got)
+	sameDefinition(t, want.Definition, got.Definition)
+	a, b := *want, *got
+	a.Definition, b.Definition = nil, nil
+	assert.Equal(t, a, b)
+}
+
+func storeEmpty(t *testing.T, h StoreHarness) {
+	assert.Empty(t, load(t, h.Store))
+}
+
+func storeKeepsDefinitions(t *testing.T, h StoreHarness) {
+	web, mail := definition("vlxweb", 1), definition("vlxmail", 2)
+	require.NoError(t, h.Store.SaveDefinition(soon(t), web))
+	require.NoError(t, h.Store.SaveDefinition(soon(t), mail))
+
+	found := load(t, h.Reopen(t))
+	require.Len(t, found, 2)
+	sameDefinition(t, web, found["vlxweb"].Config)
+	sameDefinition(t, mail, found["vlxmail"].Config)
+	assert.Nil(t, found["vlxweb"].Status)
+	assert.False(t, found["vlxweb"].Autostart)
+}
+
+func storeReplaces(t *testing.T, h StoreHarness) {
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", true))
+	changed := definition("vlxweb", 1)
+	changed.Title = "another title"
+	require.NoError(t, h.Store.SaveDefinition(soon(t), changed))
+
+	found := load(t, h.Reopen(t))
+	require.Len(t, found, 1)
+	sameDefinition(t, changed, found["vlxweb"].Config)
+	assert.True(t, found["vlxweb"].Autostart, "a new definition keeps the mark")
+}
+
+func storeCopies(t *testing.T, h StoreHarness) {
+	saved := definition("vlxweb", 1)
+	require.NoError(t, h.Store.SaveDefinition(soon(t), saved))
+	saved.Title = "changed after saving"
+	sameDefinition(t, definition("vlxweb", 1), load(t, h.Store)["vlxweb"].Config)
+}
+
+func storeRemoves(t *testing.T, h StoreHarness) {
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", true))
+	require.NoError(t, h.Store.RemoveDefinition(soon(t), "vlxweb"))
+	require.NoError(t, h.Store.RemoveDefinition(soon(t), "vlxweb"))
+	assert.Empty(t, load(t, h.Reopen(t)))
+
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	assert.False(t, load(t, h.Reopen(t))["vlxweb"].Autostart, "the mark went with the definition")
+}
+
+func storeAutostart(t *testing.T, h StoreHarness) {
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	for _, on := range []bool{true, true, false, false, true} {
+		require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", on))
+		assert.Equal(t, on, load(t, h.Reopen(t))["vlxweb"].Autostart)
+	}
+}
+
+func storeStatus(t *testing.T, h StoreHarness) {
+	for _, state := range []lifecycle.State{lifecycle.Starting, lifecycle.Running, lifecycle.Paused} {
+		want := status("vlxweb", 1)
+		want.State = state
+		require.NoError(t, h.Store.SaveStatus(soon(t), want))
+		sameStatus(t, want, load(t, h.Reopen(t))["vlxweb"].Status)
+	}
+}
+
+func storeJoins(t *testing.T, h StoreHarness) {
+	config := definition("vlxweb", 1)
+	config.Title = "for the next start"
+	require.NoError(t, h.Store.SaveDefinition(soon(t), config))
+	require.NoError(t, h.Store.SaveStatus(soon(t), status("vlxweb", 1)))
+
+	found := load(t, h.Reopen(t))
+	require.Len(t, found, 1)
+	sameDefinition(t, config, found["vlxweb"].Config)
+	sameStatus(t, status("vlxweb", 1), found["vlxweb"].Status)
+
+	require.NoError(t, h.Store.RemoveStatus(soon(t), "vlxweb"))
+	found = load(t, h.Reopen(t))
+	sameDefinition(t, config, found["vlxweb"].Config)
+	assert.Nil(t, found["vlxweb"].Status)
+}
+
+func storeTransient(t *testing.T, h StoreHarness) {
+	transient := status("vlxweb", 1)
+	transient.Persistent = false
+	require.NoError(t, h.Store.SaveStatus(soon(t), transient))
+	found := load(t, h.Reopen(t))
+	require.Len(t, found, 1)
+	assert.Nil(t, found["vlxweb"].Config)
+	sameStatus(t, transient, found["vlxweb"].Status)
+
+	require.NoError(t, h.Store.RemoveStatus(soon(t), "vlxweb"))
+	require.NoError(t, h.Store.RemoveStatus(soon(t), "vlxweb"))
+	assert.Empty(t, load(t, h.Reopen(t)))
+}
+
+func storeDamaged(t *testing.T, h StoreHarness) {
+	needHook(t, h.Damage != nil, "Damage")
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxmail", 2)))
+	h.Damage(t, "vlxweb")
+	for range 2 { // the second time shows that the file was not deleted
+		found, damaged := loadDamaged(t, h.Reopen(t))
+		assert.Contains(t, found, "vlxmail")
+		assert.NotContains(t, found, "vlxweb")
+		require.Len(t, damaged, 1)
+		assert.NotEmpty(t, damaged[0])
+	}
+}
+
+func storeDamagedStatus(t *testing.T, h StoreHarness) {
+	needHook(t, h.DamageStatus != nil, "DamageStatus")
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	require.NoError(t, h.Store.SaveStatus(soon(t), status("vlxweb", 1)))
+	h.DamageStatus(t, "vlxweb")
+	for range 2 {
+		found, damaged := loadDamaged(t, h.Reopen(t))
+		require.Contains(t, found, "vlxweb", "the definition is another file")
+		assert.Nil(t, found["vlxweb"].Status)
+		assert.Len(t, damaged, 1)
+	}
+}
+
+// assertSystem checks for kind System with an errno inside.
+func assertSystem(t *testing.T, err error) {
+	t.Helper()
+	require.Error(t, err)
+	assert.ErrorIs(t, err, fault.System)
+	var errno syscall.Errno
+	assert.ErrorAs(t, err, &errno, "the errno is kept")
+}
+
+func storeFull(t *testing.T, h StoreHarness) {
+	need(t, h.Missing, "full disk")
+	needHook(t, h.Fill != nil, "Fill")
+	old := definition("vlxweb", 1)
+	require.NoError(t, h.Store.SaveDefinition(soon(t), old))
+	undo := h.Fill(t)
+	changed := definition("vlxweb", 1)
+	changed.Title = "does not fit"
+	assertSystem(t, h.Store.SaveDefinition(soon(t), changed))
+	assertSystem(t, h.Store.SaveDefinition(soon(t), definition("vlxnew", 2)))
+	undo()
+
+	found := load(t, h.Reopen(t))
+	require.Len(t, found, 1)
+	sameDefinition(t, old, found["vlxweb"].Config)
+	require.NoError(t, h.Store.SaveDefinition(soon(t), changed), "there is room again")
+}
+
+func storeFullStatus(t *testing.T, h StoreHarness) {
+	need(t, h.Missing, "full disk")
+	needHook(t, h.Fill != nil, "Fill")
+	require.NoError(t, h.Store.SaveStatus(soon(t), status("vlxweb", 1)))
+	undo := h.Fill(t)
+	paused := status("vlxweb", 1)
+	paused.State = lifecycle.Paused
+	assertSystem(t, h.Store.SaveStatus(soon(t), paused))
+	undo()
+	sameStatus(t, status("vlxweb", 1), load(t, h.Reopen(t))["vlxweb"].Status)
+}
+
+func storeFirstStart(t *testing.T, h StoreHarness) {
+	for i, store := range []ports.Store{h.Store, h.Store, h.Reopen(t)} {
+		first, err := store.FirstStartSinceBoot(soon(t))
+		require.NoError(t, err)
+		assert.Equal(t, i == 0, first, "call %d", i)
+	}
+}
+
+func storeNewBoot(t *testing.T, h StoreHarness) {
+	needHook(t, h.NewBoot != nil, "NewBoot")
+	_, err := h.Store.FirstStartSinceBoot(soon(t))
+	require.NoError(t, err)
+	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
+	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", true))
+	require.NoError(t, h.Store.SaveStatus(soon(t), status("vlxweb", 1)))
+
+	store := h.NewBoot(t)
+	first, err := store.FirstStartSinceBoot(soon(t))
+	require.NoError(t, err)
+	assert.True(t, first)
+	found := load(t, store)
+	require.Contains(t, found, "vlxweb")
+	assert.True(t, found["vlxweb"].Autostart)
+	assert.Nil(t, found["vlxweb"].Status, "status does not survive the host")
+}

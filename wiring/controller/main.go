@@ -1,0 +1,102 @@
+// Package controller puts the controller process together. Like all that is
+// linked into it, it keeps to raw system calls; with one value of each kind
+// there is nothing for an injector to do.
+package controller
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/adapters/control/endpoint"
+	"virtlxcd/adapters/linux/loop"
+	"virtlxcd/adapters/linux/stage"
+	"virtlxcd/app/controller"
+	"virtlxcd/ports/hold"
+)
+
+// The descriptors a controller is started with.
+const (
+	listenerFD = 3
+	daemonFD   = 4
+)
+
+// Main is the program: stage or controller, by its arguments.
+func Main() {
+	arguments := arguments()
+	if len(arguments) > 1 && arguments[1] == stage.Name {
+		stage.Run(arguments[2:])
+		syscall.Exit(1)
+	}
+	socket := after(arguments, "--socket")
+	if after(arguments, "--name") == "" || socket == "" {
+		complain("started by virtlxcd, not by hand: --name NAME --socket PATH")
+		syscall.Exit(2)
+	}
+	if err := run(socket); err != nil {
+		complain(err.Error())
+		syscall.Exit(1)
+	}
+}
+
+// run serves until nothing is held any more and nobody could bring work.
+func run(socket string) error {
+	stage.Protect()
+	unix.Umask(0)
+	events, err := loop.New(stage.Load)
+	if err != nil {
+		return err
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	unix.CloseOnExec(listenerFD)
+	unix.CloseOnExec(daemonFD)
+	daemon := endpoint.New(listenerFD, daemonFD, events)
+	holder := controller.New(&stage.Kernel{Null: null, Log: 2}, events, daemon)
+	daemon.Serve(holder)
+	err = events.Run(func(fd hold.FD, happened hold.Happening) {
+		if !daemon.Ready(fd) {
+			holder.Ready(fd, happened)
+		}
+	}, func() bool {
+		return !holder.Finished() && (daemon.Connected() || !holder.Idle())
+	})
+	unix.Unlink(socket)
+	return err
+}
+
+// after finds the value of an option.
+func after(arguments []string, option string) string {
+	for i, argument := range arguments {
+		if argument == option && i+1 < len(arguments) {
+			return arguments[i+1]
+		}
+	}
+	return ""
+}
+
+func complain(text string) { unix.Write(2, []byte("libvirt_lxc: "+text+"\n")) }
+
+// maxArguments bounds what is read of the own command line.
+const maxArguments = 64 << 10
+
+// arguments reads the own command line (proc(5)): package os, which has it, is
+// not linked.
+func arguments() (list []string) {
+	fd, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	text := make([]byte, maxArguments)
+	n, _ := unix.Read(fd, text)
+	for start, i := 0, 0; i < n; i++ {
+		if text[i] == 0 {
+			list = append(list, string(text[start:i]))
+			start = i + 1
+		}
+	}
+	return list
+}
