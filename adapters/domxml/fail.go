@@ -43,9 +43,13 @@ func missingAttr(owner *node, name string) error {
 }
 
 // nameless carries only the detail: clients see a fixed text around it.
-func nameless() error                 { return &fault.Error{Kind: fault.NoName, Area: fault.API} }
-func sourceless(target string) error  { return &fault.Error{Kind: fault.NoSource, Area: fault.API, Text: target} }
-func targetless(source string) error  { return &fault.Error{Kind: fault.NoTarget, Area: fault.API, Text: source} }
+func nameless() error { return &fault.Error{Kind: fault.NoName, Area: fault.API} }
+func sourceless(target string) error {
+	return &fault.Error{Kind: fault.NoSource, Area: fault.API, Text: target}
+}
+func targetless(source string) error {
+	return &fault.Error{Kind: fault.NoTarget, Area: fault.API, Text: source}
+}
 func noCapability(what string) error {
 	return fault.New(fault.InvalidArgument, fault.Capability, "could not find capabilities for %s ", what)
 }

@@ -19,6 +19,8 @@ var (
 	// clientLimits holds for what clients send and for what is stored. The
 	// size is that of the longest string the wire carries.
 	clientLimits = limits{bytes: 4 << 20, depth: 256, elements: 100_000, attributes: 128, prefixes: 64}
+	// metadataLimits holds for one attached element.
+	metadataLimits = limits{bytes: 1 << 20, depth: 250, elements: 20_000, attributes: 128, prefixes: 60}
 	// ownLimits holds for what this package wrote around an accepted document.
 	ownLimits = limits{bytes: 5 << 20, depth: 260, elements: 101_000, attributes: 130, prefixes: 65}
 )

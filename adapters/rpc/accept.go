@@ -41,7 +41,7 @@ func (s *Server) acceptLoop(listener net.Listener, socket Socket) error {
 			if !s.accepted(conn, socket) {
 				return nil
 			}
-		case s.ctx.Err() != nil:
+		case s.clients.over():
 			return nil
 		case isExhaustion(err):
 			if !exhausted {

@@ -140,6 +140,13 @@ func (c *clients) unlisten(listener io.Closer) {
 	delete(c.listeners, listener)
 }
 
+// over tells whether the server closes.
+func (c *clients) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
 // close lets nobody in any more and returns the listeners to close.
 func (c *clients) close() []io.Closer {
 	c.mu.Lock()

@@ -104,13 +104,13 @@ func (s *Server) serveEntered(conn net.Conn, caller access.Caller, socket Socket
 // Close stops listening, disconnects all clients at once and waits until all calls
 // and hooks have ended, or ctx has. Closing again waits again.
 func (s *Server) Close(ctx context.Context) error {
-	s.cancel()
-	for _, closer := range s.clients.close() {
-		closer.Close()
+	for _, listener := range s.clients.close() {
+		listener.Close()
 	}
 	for _, session := range s.clients.list() {
 		session.Close()
 	}
+	s.cancel()
 	done := make(chan struct{})
 	go func() {
 		s.work.Wait()

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -130,8 +131,8 @@ const eventSerial = 1
 // Close disconnects the client at once. It does not wait for calls or hooks and may
 // be called any number of times.
 func (s *Session) Close() {
+	s.conn.Close() // first: a call that sees its context end has nobody to answer
 	s.cancel()
-	s.conn.Close()
 	s.keepalive.stop()
 	s.inbox.close()
 	s.outbox.close()
@@ -140,7 +141,7 @@ func (s *Session) Close() {
 
 // fail ends the session because its connection does not work.
 func (s *Session) fail(err error) {
-	if s.ctx.Err() == nil {
+	if s.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
 		s.log.Debug("client connection failed", "error", err)
 	}
 	s.Close()

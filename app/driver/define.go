@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"errors"
 
 	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
@@ -36,10 +37,11 @@ func (c *connection) Define(ctx context.Context, document string, _ bool) (conta
 }
 
 func (d *Driver) define(ctx context.Context, e *entry, definition *container.Definition) (container.Identity, error) {
+	before := e.Snapshot()
 	if err := d.ports.Store.SaveDefinition(ctx, definition); err != nil {
+		d.restoreDefinition(ctx, e)
 		return container.Identity{}, err
 	}
-	before := e.Snapshot()
 	known := before != nil && (before.Persistent || e.Data.hadConfig)
 	shown := d.publish(e, func(s *container.Snapshot) {
 		s.Config, s.Persistent = definition, true
@@ -65,6 +67,7 @@ func (d *Driver) undefine(ctx context.Context, e *entry) error {
 		return fault.UndefineTransient()
 	}
 	if err := d.ports.Store.RemoveDefinition(ctx, e.Name); err != nil {
+		d.restoreDefinition(ctx, e)
 		return err
 	}
 	if before.Live == nil {
@@ -78,4 +81,21 @@ func (d *Driver) undefine(ctx context.Context, e *entry) error {
 	change := lifecycle.Change{Kind: lifecycle.WasUndefined, Detail: lifecycle.Removed}
 	d.announce(before.Identity, &change, before.Reason)
 	return nil
+}
+
+// restoreDefinition makes the disk agree with what is shown of e, after a change
+// that failed and may have been done in part.
+func (d *Driver) restoreDefinition(ctx context.Context, e *entry) {
+	err := error(nil)
+	switch shown := e.Snapshot(); {
+	case shown == nil || !shown.Persistent:
+		err = d.ports.Store.RemoveDefinition(ctx, e.Name)
+	default:
+		err = errors.Join(
+			d.ports.Store.SaveDefinition(ctx, shown.Config),
+			d.ports.Store.SetAutostart(ctx, e.Name, shown.Autostart))
+	}
+	if err != nil {
+		d.log.Error("cannot restore the definition on disk", "container", e.Name, "error", err)
+	}
 }

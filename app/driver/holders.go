@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -109,6 +110,16 @@ func (h *holders) closeAll(log *slog.Logger) {
 	}
 }
 
+// adopt connects to a controller, once: a second connection would end the first.
+func (d *Driver) adopt(ctx context.Context, ref container.Controller) (ports.Controller, error) {
+	for _, one := range d.holders.everyone() {
+		if one.controller.Ref() == ref {
+			return one.controller, nil
+		}
+	}
+	return d.ports.Controllers.Adopt(ctx, ref)
+}
+
 // everyone returns the present holders.
 func (h *holders) everyone() []*holder {
 	h.mu.Lock()
@@ -204,6 +215,9 @@ func (d *Driver) acknowledge(n note) {
 	h.mu.Lock()
 	upTo := n.holder.ledger.settle(n.report.Number)
 	h.mu.Unlock()
+	if n.holder.controller.Acknowledge(upTo) == nil {
+		return
+	}
 	if err := n.holder.controller.Acknowledge(upTo); err != nil {
 		d.log.Debug("cannot acknowledge a report", "number", upTo, "error", err)
 	}

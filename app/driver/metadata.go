@@ -130,13 +130,17 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 	if scope.config {
 		config = edit(config)
 		if err := d.ports.Store.SaveDefinition(ctx, config); err != nil {
+			d.restoreDefinition(ctx, e)
 			return err
 		}
 	}
 	if scope.live {
 		live = edit(live)
 		if err := d.saveLive(ctx, e, live); err != nil {
-			return d.restoreConfig(ctx, before, scope, err)
+			if scope.config {
+				d.restoreDefinition(ctx, e)
+			}
+			return err
 		}
 	}
 	shown := d.publish(e, func(s *container.Snapshot) { s.Config, s.Live = config, live })
@@ -144,16 +148,6 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 		Kind: ports.MetadataEvent, Container: shown.Identity, Metadata: which.Kind, Namespace: which.Namespace,
 	})
 	return nil
-}
-
-// restoreConfig stores the old definition after the live one could not be saved.
-func (d *Driver) restoreConfig(ctx context.Context, before *container.Snapshot, scope scope, cause error) error {
-	if scope.config {
-		if err := d.ports.Store.SaveDefinition(ctx, before.Config); err != nil {
-			d.log.Error("cannot restore a definition", "container", before.Name, "error", err)
-		}
-	}
-	return cause
 }
 
 // saveLive makes definition the one that a new daemon finds running.

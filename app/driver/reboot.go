@@ -20,8 +20,11 @@ func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
 		return
 	}
 	d.adoptInit(ctx, e, r, n.report.Held)
-	shown := e.Snapshot()
-	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: shown.Identity})
+	d.rebooted(e, n)
+}
+
+func (d *Driver) rebooted(e *entry, n note) {
+	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: e.Snapshot().Identity})
 	d.acknowledge(n)
 }
 
@@ -70,20 +73,30 @@ func (d *Driver) adoptInit(ctx context.Context, e *entry, r *run, held ports.Hel
 // relink makes the links of a container anew that rebooted and lost them with
 // its network namespace, and lets it go on.
 func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
+	if stopsOnReboot(e.Snapshot().Live) {
+		d.abandonRestart(ctx, e, n)
+		step, _ := lifecycle.Next(e.Snapshot().State, lifecycle.Exit)
+		d.finish(ctx, e, r, step, n)
+		return
+	}
 	closeFiles(r.held.Network) // lets go of the old namespace, and so of the old links
 	r.held.Network = nil
 	err := d.linkAgain(ctx, e, r, n)
 	n.report.Held = ports.Held{}
 	if err == nil {
-		d.acknowledge(n)
+		d.rebooted(e, n)
 		return
 	}
 	d.log.Error("cannot restart a container", "container", e.Name, "error", err)
+	d.abandonRestart(ctx, e, n)
+	n.report.Kind = ports.ReportRestartFailed
+	d.ended(ctx, e, r, n, lifecycle.Exit)
+}
+
+func (d *Driver) abandonRestart(ctx context.Context, e *entry, n note) {
 	if err := n.holder.controller.Abandon(ctx, e.UUID); err != nil {
 		d.log.Warn("cannot abandon a restart", "container", e.Name, "error", err)
 	}
-	n.report.Kind = ports.ReportRestartFailed
-	d.ended(ctx, e, r, n, lifecycle.Exit)
 }
 
 // linkAgain takes over what the note brought.

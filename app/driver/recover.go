@@ -106,7 +106,7 @@ func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Stat
 
 // abandonRemembered makes the controller of an unfinished start forget it.
 func (d *Driver) abandonRemembered(ctx context.Context, e *entry, status *container.Status) {
-	controller, err := d.ports.Controllers.Adopt(ctx, status.Controller)
+	controller, err := d.adopt(ctx, status.Controller)
 	if err != nil {
 		if !errors.Is(err, fault.NotFound) {
 			d.log.Warn("cannot reach a controller", "container", e.Name, "error", err)

@@ -55,7 +55,7 @@ func (d *Driver) letGo(e *entry, r *run) {
 // takeHold connects to the controller and to init, as far as they are there.
 func (d *Driver) takeHold(ctx context.Context, e *entry, r *run) error {
 	r.held = ports.Held{PID: r.status.InitPID, Start: r.status.InitStart}
-	controller, err := d.ports.Controllers.Adopt(ctx, r.status.Controller)
+	controller, err := d.adopt(ctx, r.status.Controller)
 	if err == nil {
 		d.reclaim(ctx, e, r, controller)
 	} else {

@@ -201,15 +201,24 @@ func (s *start) remember(ctx context.Context) error {
 }
 
 func (s *start) makeGroup(ctx context.Context) error {
+	s.undo.Push("remove the control group", s.removeGroup)
 	cgroup, err := s.driver.ports.Cgroups.Create(ctx, s.partition, s.group)
-	if err != nil {
-		return err
+	if err == nil {
+		s.run.cgroup = cgroup
 	}
-	s.run.cgroup = cgroup
-	s.undo.Push("remove the control group", func(ctx context.Context) error {
-		return errors.Join(cgroup.Kill(ctx), cgroup.Remove(ctx))
-	})
-	return nil
+	return err
+}
+
+// removeGroup also finds a group that was made though Create failed.
+func (s *start) removeGroup(ctx context.Context) error {
+	group := s.run.cgroup
+	if group == nil {
+		var err error
+		if group, err = s.driver.openGroup(ctx, s.run.status.CgroupPath); err != nil {
+			return err
+		}
+	}
+	return errors.Join(group.Kill(ctx), group.Remove(ctx))
 }
 
 func (s *start) makePlan(context.Context) (err error) {
@@ -237,16 +246,19 @@ func (s *start) limit(ctx context.Context) error {
 func (s *start) begin(ctx context.Context) error {
 	order := orderOf(container.Identity{Name: s.entry.Name, UUID: s.entry.UUID, ID: s.run.id}, &s.plan, s.live, s.run.cgroup)
 	order.HostTerminals, order.Files = s.masters, s.files
-	held, err := s.controller.Begin(ctx, order)
-	if err != nil {
-		return s.explain(err)
-	}
-	s.run.held = held
 	s.undo.Push("abandon the container", func(ctx context.Context) error {
 		s.run.closeHandles()
 		return s.controller.Abandon(ctx, s.entry.UUID)
 	})
-	return s.closeMasters(ctx) // the escrow has its own
+	held, err := s.controller.Begin(ctx, order)
+	if err != nil {
+		return s.explain(err)
+	}
+	if held.Hosts == nil {
+		held.Hosts, s.masters = s.masters, nil
+	}
+	s.run.held = held
+	return s.closeMasters(ctx)
 }
 
 func orderOf(identity container.Identity, plan *launch.Plan, live *container.Definition, cgroup ports.Cgroup) ports.Order {

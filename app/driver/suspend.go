@@ -26,6 +26,7 @@ func (d *Driver) suspend(ctx context.Context, e *entry) error {
 	}
 	r := e.Data.run.Load()
 	if err := r.cgroup.Freeze(ctx); err != nil {
+		d.takeBack(ctx, e, r.cgroup.Thaw)
 		return fault.Wrap(err, fault.Failed, "Suspend operation failed")
 	}
 	return d.moveOrBack(ctx, e, r, step, r.cgroup.Thaw)
@@ -49,6 +50,7 @@ func (d *Driver) resume(ctx context.Context, e *entry) error {
 	}
 	r := e.Data.run.Load()
 	if err := r.cgroup.Thaw(ctx); err != nil {
+		d.takeBack(ctx, e, r.cgroup.Freeze)
 		return fault.Wrap(err, fault.Failed, "Resume operation failed")
 	}
 	return d.moveOrBack(ctx, e, r, step, r.cgroup.Freeze)
@@ -61,12 +63,16 @@ func (d *Driver) moveOrBack(ctx context.Context, e *entry, r *run, step lifecycl
 	status := r.status
 	status.State, status.Reason = step.State, step.Reason
 	if err := d.saveStatus(ctx, r, status); err != nil {
-		if undone := back(ctx); undone != nil {
-			d.log.Error("cannot take back a change of state", "container", e.Name, "error", undone)
-		}
+		d.takeBack(ctx, e, back)
 		return err
 	}
 	shown := d.publish(e, func(s *container.Snapshot) { s.State, s.Reason = step.State, step.Reason })
 	d.announce(shown.Identity, step.Event, step.Reason)
 	return nil
+}
+
+func (d *Driver) takeBack(ctx context.Context, e *entry, back func(context.Context) error) {
+	if err := back(ctx); err != nil {
+		d.log.Error("cannot take back a change of state", "container", e.Name, "error", err)
+	}
 }

@@ -24,7 +24,7 @@ const (
 	Exits3                  // ends at once with status 3
 	Absent                  // the path of Exec does not exist
 	Speaks                  // writes "hello\n" to its terminal, then repeats lines
-	Reboots                 // asks for a reboot each time a line is written to its terminal
+	Reboots                 // asks for a reboot when the line "reboot" comes from its terminal
 )
 
 // Wanted is the order that a check needs.
@@ -452,7 +452,7 @@ func reboot(t *testing.T, h ControllersHarness, controller ports.Controller, ord
 	t.Helper()
 	console := h.Console(t, order)
 	t.Cleanup(func() { console.Close() })
-	send(t, console, "again\n")
+	send(t, console, "reboot\n")
 	report := next(t, controller)
 	assert.Equal(t, order.Identity.UUID, report.Container)
 	return report

@@ -3,7 +3,6 @@ package netlink
 import (
 	"context"
 	"errors"
-	"os"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
@@ -26,7 +25,7 @@ func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
 	if kind != "veth" && kind != "" {
 		return inUse(name)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dyingLimit)
+	limited, cancel := context.WithTimeout(ctx, dyingLimit)
 	defer cancel()
 	events, err := nl.SubscribeAt(l.homeHandle(), netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
@@ -34,7 +33,7 @@ func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
 	}
 	// Closing is what ends a pending Receive; closing twice does nothing.
 	defer events.Close()
-	defer context.AfterFunc(ctx, events.Close)()
+	defer context.AfterFunc(limited, events.Close)()
 	for {
 		// Subscribed before it looks, so no deletion is missed.
 		if found, err := l.index(name); err != nil || found != index {
@@ -42,13 +41,11 @@ func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
 		}
 		_, _, err := events.Receive()
 		switch {
-		case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
-			return stopped(ctx.Err(), "link '%s' is still there", name)
 		case ctx.Err() != nil:
+			return stopped(ctx.Err(), "link '%s' is still there", name)
+		case limited.Err() != nil:
 			return inUse(name)
 		case errors.Is(err, unix.ENOBUFS): // events were lost: look again
-		case errors.Is(err, os.ErrClosed):
-			return inUse(name)
 		case err != nil:
 			return failed(err, "unable to watch link '%s'", name)
 		}

@@ -180,8 +180,10 @@ func (p *parser) field(m []string) error {
 	if err != nil {
 		return err
 	}
-	p.fields = append(p.fields, fieldText{at: int(at), front: front, back: back,
-		abbreviated: m[3] != "", description: m[5]})
+	p.fields = append(p.fields, fieldText{
+		at: int(at), front: front, back: back,
+		abbreviated: m[3] != "", description: m[5],
+	})
 	return nil
 }
 

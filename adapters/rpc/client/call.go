@@ -43,7 +43,8 @@ func (c *Client) Remote(ctx context.Context, procedure int32, args, ret protocol
 // caller's, and those passed back, which become the caller's. It returns when the
 // files are written, even if ctx ends before.
 func (c *Client) CallFiles(ctx context.Context, program uint32, procedure int32,
-	args, ret protocol.Message, files []*os.File) ([]*os.File, error) {
+	args, ret protocol.Message, files []*os.File,
+) ([]*os.File, error) {
 	waiting := &call{ret: ret, done: make(chan struct{})}
 	h := frame.Header{Program: program, Version: 1, Procedure: procedure}
 	if len(files) > 0 {

@@ -6,6 +6,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -151,6 +152,9 @@ func (c *Client) fail(cause error) {
 	for _, call := range calls {
 		call.finish(cause)
 	}
+	if cause == io.EOF {
+		cause = io.ErrUnexpectedEOF // what a stream takes for consent
+	}
 	for _, s := range streams {
 		s.end(cause)
 	}
@@ -175,15 +179,16 @@ func (c *Client) keepAlive() {
 			return
 		}
 		missed++
-		c.out.put(keepAliveHeader(protocol.KeepalivePing), nil, nil, false)
+		c.putKeepAlive(protocol.KeepalivePing)
 	}
 }
 
-func keepAliveHeader(procedure int32) frame.Header {
-	return frame.Header{
+// putKeepAlive sends a ping or a pong. A header alone always can be encoded.
+func (c *Client) putKeepAlive(procedure int32) {
+	_, _ = c.out.put(frame.Header{
 		Program: protocol.KeepaliveProgram, Version: protocol.KeepaliveVersion,
 		Procedure: procedure, Type: frame.Message,
-	}
+	}, nil, nil, false)
 }
 
 func closeFiles(files []*os.File) {

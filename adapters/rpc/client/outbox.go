@@ -119,6 +119,3 @@ func (c *Client) write(bytes []byte, marks []mark) error {
 	}
 	return frame.Write(c.conn, bytes[begin:], nil)
 }
-
-// raw is a payload that is no message.
-type raw []byte

@@ -56,6 +56,8 @@ func (c *Client) dispatch(p *frame.Packet) {
 		c.event(p)
 	case p.Header.Type == frame.Stream:
 		c.streamPacket(p)
+	default:
+		p.CloseFiles() // a server makes no calls
 	}
 }
 
@@ -65,7 +67,7 @@ func (c *Client) keepAliveHeard(h frame.Header) {
 	}
 	c.pings.Add(1)
 	if !c.options.mute {
-		c.out.put(keepAliveHeader(protocol.KeepalivePong), nil, nil, false)
+		c.putKeepAlive(protocol.KeepalivePong)
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *Stream) leave(ctx context.Context, status frame.Status) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if s.cause == io.EOF && s.client.Err() == nil {
+	if s.cause == io.EOF {
 		return nil
 	}
 	return s.cause
@@ -111,6 +111,9 @@ func (s *Stream) end(cause error) {
 		close(s.ended)
 	})
 }
+
+// raw is a payload that is no message.
+type raw []byte
 
 // AppendXDR makes raw a message: bytes as they are.
 func (r *raw) AppendXDR(b []byte) ([]byte, error) { return append(b, *r...), nil }

@@ -9975,7 +9975,7 @@ func (m *DomainSetThrottleGroupArgs) DecodeXDR(d *xdr.Decoder) error {
 // DomainDelThrottleGroupArgs is domain_del_throttle_group_args on the wire.
 type DomainDelThrottleGroupArgs struct {
 	Dom   Domain
-	Group string
+	Group *string
 	Flags uint32
 }
 
@@ -9985,8 +9985,11 @@ func (m *DomainDelThrottleGroupArgs) AppendXDR(b []byte) ([]byte, error) {
 	if b, err = m.Dom.AppendXDR(b); err != nil {
 		return b, err
 	}
-	if b, err = xdr.AppendString(b, m.Group, StringMax); err != nil {
-		return b, err
+	b = xdr.AppendBool(b, m.Group != nil)
+	if m.Group != nil {
+		if b, err = xdr.AppendString(b, *m.Group, StringMax); err != nil {
+			return b, err
+		}
 	}
 	b = xdr.AppendUint32(b, m.Flags)
 	return b, nil
@@ -9995,7 +9998,11 @@ func (m *DomainDelThrottleGroupArgs) AppendXDR(b []byte) ([]byte, error) {
 // DecodeXDR implements Message.
 func (m *DomainDelThrottleGroupArgs) DecodeXDR(d *xdr.Decoder) error {
 	m.Dom.DecodeXDR(d)
-	m.Group = d.String(StringMax)
+	m.Group = nil
+	if d.Bool() {
+		m.Group = new(string)
+		*m.Group = d.String(StringMax)
+	}
 	m.Flags = d.Uint32()
 	return d.Err()
 }

@@ -1472,7 +1472,7 @@ func (m *NodeGetSEVInfoRet) DecodeXDR(d *xdr.Decoder) error {
 
 // NodeDeviceUpdateArgs is node_device_update_args on the wire.
 type NodeDeviceUpdateArgs struct {
-	Dev     NodeDevice
+	Name    string
 	XMLDesc string
 	Flags   uint32
 }
@@ -1480,7 +1480,7 @@ type NodeDeviceUpdateArgs struct {
 // AppendXDR implements Message.
 func (m *NodeDeviceUpdateArgs) AppendXDR(b []byte) ([]byte, error) {
 	var err error
-	if b, err = m.Dev.AppendXDR(b); err != nil {
+	if b, err = xdr.AppendString(b, m.Name, StringMax); err != nil {
 		return b, err
 	}
 	if b, err = xdr.AppendString(b, m.XMLDesc, StringMax); err != nil {
@@ -1492,7 +1492,7 @@ func (m *NodeDeviceUpdateArgs) AppendXDR(b []byte) ([]byte, error) {
 
 // DecodeXDR implements Message.
 func (m *NodeDeviceUpdateArgs) DecodeXDR(d *xdr.Decoder) error {
-	m.Dev.DecodeXDR(d)
+	m.Name = d.String(StringMax)
 	m.XMLDesc = d.String(StringMax)
 	m.Flags = d.Uint32()
 	return d.Err()

@@ -30,6 +30,7 @@ type replay struct {
 	early  []*frame.Packet // read while another answer was awaited
 	skip   map[int32]bool  // procedures answered differently by design
 	called *capture.Item   // the client's last packet
+	screen *io.PipeWriter  // what the container prints
 }
 
 // The recordings and the driver behind them. Some procedures were served by the
@@ -163,10 +164,23 @@ func (r *replay) compare(item *capture.Item) {
 	if header.Type == frame.Message && header.Program == protocol.Program {
 		r.happen(header.Procedure, item.Bytes[frame.HeaderSize:])
 	}
+	if header.Type == frame.Stream && header.Status == frame.Continue {
+		r.say(item.Bytes[frame.HeaderSize:])
+	}
 	packet := r.next(header)
 	if !r.skip[header.Procedure] {
 		require.NoError(r.t, item.Compare(normal(r.t, packet)))
 	}
+}
+
+// say lets the container print what a recorded packet shows; nothing is its end.
+func (r *replay) say(text []byte) {
+	if len(text) == 0 {
+		require.NoError(r.t, r.screen.Close())
+		return
+	}
+	_, err := r.screen.Write(text)
+	require.NoError(r.t, err)
 }
 
 // next is the next packet of a serial and type: answers may overtake each other.
@@ -246,6 +260,41 @@ func TestRecordedStart(t *testing.T) {
 	}
 	require.Contains(t, driver.calls, "start cap1")
 	r.finish()
+}
+
+func TestRecordedConsoles(t *testing.T) {
+	for _, name := range []string{"console", "console-eof"} {
+		t.Run(name, func(t *testing.T) {
+			unpaused := running(430)
+			unpaused.Reason = lifecycle.Unpaused
+			reader, writer := io.Pipe()
+			typed := &typist{PipeReader: reader}
+			r := newReplay(t, &stub{containers: list(unpaused), console: typed}, name, rpc.Socket{}, nil)
+			r.screen = writer
+			r.run()
+			<-r.done
+			require.Equal(t, typed.expected(r.items), typed.text.String())
+		})
+	}
+}
+
+// typist is a console that remembers what is typed.
+type typist struct {
+	*io.PipeReader
+	text strings.Builder
+}
+
+func (c *typist) Write(p []byte) (int, error) { return c.text.Write(p) }
+
+// expected is what the recorded client typed.
+func (c *typist) expected(items []capture.Item) string {
+	var text strings.Builder
+	for _, item := range items {
+		if item.Kind == capture.Packet && item.From == capture.Client && frame.ParseHeader(item.Bytes).Type == frame.Stream {
+			text.Write(item.Bytes[frame.HeaderSize:])
+		}
+	}
+	return text.String()
 }
 
 func TestRecordedNamespaces(t *testing.T) {

@@ -44,8 +44,10 @@ func load(path, name, prefix string, parent *table) (*table, error) {
 		return nil, err
 	}
 	defer f.Close()
-	t := &table{name: name, prefix: prefix, parent: parent,
-		aliases: map[string]string{}, byName: map[string]structure{}}
+	t := &table{
+		name: name, prefix: prefix, parent: parent,
+		aliases: map[string]string{}, byName: map[string]structure{},
+	}
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		if err := t.parse(strings.Fields(lines.Text())); err != nil {
@@ -123,7 +125,7 @@ func (t *table) parseStruct(name string, words []string) error {
 
 func (t *table) parseProc(words []string) error {
 	if len(words) < 4 {
-		return fmt.Errorf("want proc NUMBER NAME KEY=VALUE...")
+		return fmt.Errorf("want proc NUMBER NAME and keys")
 	}
 	p := proc{number: words[1], name: words[2], keys: map[string]string{}}
 	for _, word := range words[3:] {

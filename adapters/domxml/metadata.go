@@ -1,0 +1,64 @@
+package domxml
+
+import (
+	"encoding/xml"
+	"strings"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+)
+
+// Metadata checks the element a client attaches under a namespace. What in it
+// has no namespace of its own gets this one, declared under prefix on the
+// element itself.
+func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, error) {
+	n, err := parseTree(metadataLabel, text, metadataLimits)
+	if err != nil {
+		return container.Metadata{}, err
+	}
+	if err := checkPrefix(prefix, namespace); err != nil {
+		return container.Metadata{}, err
+	}
+	if n.space != "" && n.space != namespace {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
+			"%s: the element belongs to the namespace '%s', not '%s'", metadataLabel, n.space, namespace)
+	}
+	if !inject(n, prefix, namespace) {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
+			"%s: the prefix '%s' has another meaning inside the element", metadataLabel, prefix)
+	}
+	return attached(n), nil
+}
+
+// checkPrefix makes sure that prefix and namespace can be written down.
+func checkPrefix(prefix, namespace string) error {
+	_, err := xml.NewDecoder(strings.NewReader("<" + prefix + ":a/>")).RawToken()
+	if err != nil || strings.ContainsAny(prefix, ":<>/ \t\r\n='\"") || prefix == "" || strings.HasPrefix(prefix, "xml") {
+		return fault.New(fault.Malformed, fault.API, "failed to validate prefix for a new XML namespace")
+	}
+	s := scanner{label: metadataLabel, document: namespace}
+	if err := s.checkCharacters(); err != nil || namespace == "" || namespace == xmlSpace {
+		return fault.New(fault.Malformed, fault.API, "failed to create a new XML namespace")
+	}
+	return nil
+}
+
+// inject gives the namespace to every element from n on that has none. It
+// fails where the prefix is declared for something else.
+func inject(n *node, prefix, namespace string) bool {
+	if n.kind != element {
+		return true
+	}
+	if bound, declared := n.attr("xmlns:" + prefix); declared && bound != namespace {
+		return false
+	}
+	if n.space == "" {
+		n.space, n.name = namespace, prefix+":"+n.local
+	}
+	for _, kid := range n.kids {
+		if !inject(kid, prefix, namespace) {
+			return false
+		}
+	}
+	return true
+}

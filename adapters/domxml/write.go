@@ -1,0 +1,238 @@
+package domxml
+
+import (
+	"strconv"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/device"
+	"virtlxcd/domain/policy"
+	"virtlxcd/ports"
+)
+
+// tree is the document of a definition: what has fields, then the leftovers,
+// then whatever is printed even where nobody wrote it, all in printing order.
+func (c *Codec) tree(def *container.Definition, how ports.Format) *node {
+	w := writer{codec: c, def: def, how: how, root: el("domain", "type", "lxc")}
+	if how.ID >= 0 {
+		w.root.set("id", strconv.Itoa(how.ID))
+	}
+	w.general()
+	w.metadata()
+	w.memory()
+	w.processors()
+	w.os()
+	w.idMap()
+	w.features()
+	w.devices()
+	restore(w.root, def.Leftovers)
+	w.defaults()
+	w.root.arrange("domain")
+	return w.root
+}
+
+type writer struct {
+	codec *Codec
+	def   *container.Definition
+	how   ports.Format
+	root  *node
+}
+
+// optional adds a leaf unless its content is empty.
+func (n *node) optional(name, content string) {
+	if content != "" {
+		n.add(leaf(name, content))
+	}
+}
+
+// unlessEmpty adds an element unless nothing is in it.
+func (n *node) unlessEmpty(kid *node) {
+	if len(kid.kids) > 0 {
+		n.add(kid)
+	}
+}
+
+func either(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+func (w *writer) general() {
+	w.root.add(leaf("name", w.def.Name), leaf("uuid", w.def.UUID.String()))
+	w.root.optional("title", w.def.Title)
+	w.root.optional("description", w.def.Description)
+	w.root.add(
+		leaf("on_poweroff", either(w.def.OnPoweroff, "destroy")),
+		leaf("on_reboot", either(w.def.OnReboot, "restart")),
+		leaf("on_crash", either(w.def.OnCrash, "destroy")),
+	)
+	if w.def.Partition != "" {
+		w.root.add(el("resource").add(leaf("partition", w.def.Partition)))
+	}
+}
+
+func (w *writer) metadata() {
+	all := el("metadata")
+	for _, m := range w.def.Metadata {
+		if kid, err := parseFragment(m.Text); err == nil {
+			kid.tidy().double = true
+			all.add(kid)
+		}
+	}
+	w.root.unlessEmpty(all)
+}
+
+func size(name string, value uint64) *node { return leaf(name, number(value), "unit", "KiB") }
+
+func (w *writer) memory() {
+	current := w.def.CurrentMemory
+	if current == 0 || current > w.def.Memory {
+		current = w.def.Memory
+	}
+	w.root.add(size("memory", w.def.Memory), size("currentMemory", current))
+	limits := &w.def.Limits
+	if limits.BlockWeight != nil {
+		w.root.add(el("blkiotune").add(leaf("weight", number(uint64(*limits.BlockWeight)))))
+	}
+	tune := el("memtune")
+	for _, limit := range []struct {
+		name  string
+		value *uint64
+	}{{"hard_limit", limits.MemoryHard}, {"soft_limit", limits.MemorySoft}, {"swap_hard_limit", limits.SwapHard}} {
+		if limit.value != nil && *limit.value < policy.Unlimited {
+			tune.add(size(limit.name, *limit.value))
+		}
+	}
+	w.root.unlessEmpty(tune)
+}
+
+func (w *writer) processors() {
+	vcpu := leaf("vcpu", strconv.FormatUint(uint64(max(w.def.VCPUs, 1)), 10))
+	if w.def.CPUSet != "" {
+		vcpu.set("cpuset", w.def.CPUSet)
+	}
+	w.root.add(vcpu)
+	limits, tune := &w.def.Limits, el("cputune")
+	if limits.CPUShares != nil {
+		tune.add(leaf("shares", number(*limits.CPUShares)))
+	}
+	if limits.CPUPeriod != nil {
+		tune.add(leaf("period", number(*limits.CPUPeriod)))
+	}
+	if limits.CPUQuota != nil {
+		tune.add(leaf("quota", strconv.FormatInt(*limits.CPUQuota, 10)))
+	}
+	w.root.unlessEmpty(tune)
+}
+
+func (w *writer) os() {
+	def := &w.def.Init
+	os := el("os").add(leaf("type", "exe", "arch", either(w.def.Arch, w.codec.options.Arch)), leaf("init", def.Path))
+	for _, arg := range def.Args {
+		os.add(leaf("initarg", arg))
+	}
+	for _, env := range def.Env {
+		os.add(leaf("initenv", env.Value, "name", env.Name))
+	}
+	os.optional("initdir", def.Dir)
+	os.optional("inituser", def.User)
+	os.optional("initgroup", def.Group)
+	os.optional("cmdline", def.CommandLine)
+	w.root.add(os)
+}
+
+func (w *writer) idMap() {
+	n := el("idmap")
+	add := func(name string, ranges []policy.IDRange) {
+		for _, r := range ranges {
+			n.add(el(name, "start", number(uint64(r.Start)), "target", number(uint64(r.Target)), "count", number(uint64(r.Count))))
+		}
+	}
+	add("uid", w.def.IDMap.Users)
+	add("gid", w.def.IDMap.Groups)
+	w.root.unlessEmpty(n)
+}
+
+func (w *writer) features() {
+	n := el("features")
+	if w.def.PrivateNet {
+		n.add(el("privnet"))
+	}
+	caps := el("capabilities", "policy", w.def.Capabilities.Policy.String())
+	for name, on := range w.def.Capabilities.States {
+		state := "off"
+		if on {
+			state = "on"
+		}
+		caps.add(el(name, "state", state)) // put in order with everything else
+	}
+	if len(caps.kids) > 0 || w.def.Capabilities.Policy != policy.CapDefault {
+		n.add(caps)
+	}
+	w.root.unlessEmpty(n)
+}
+
+func (w *writer) devices() {
+	n := el("devices")
+	n.add(leaf("emulator", either(w.def.Emulator, w.codec.options.Emulator)))
+	for i := range w.def.Filesystems {
+		n.add(filesystem(&w.def.Filesystems[i]))
+	}
+	for i := range w.def.Links {
+		n.add(w.link(&w.def.Links[i]))
+	}
+	for i := range w.def.Consoles {
+		n.add(w.console(&w.def.Consoles[i], i))
+	}
+	w.root.add(n)
+}
+
+// defaults adds what is printed although the definition says nothing of it.
+func (w *writer) defaults() {
+	setDefault(w.root.find("vcpu"), "placement", "static")
+	if w.root.find("clock") == nil {
+		w.root.add(defaultClock())
+	}
+	for _, kid := range w.root.kids {
+		if kid.name == sharingName {
+			w.root.set("xmlns:lxc", lxcSpace)
+		}
+	}
+}
+
+func filesystem(fs *device.Filesystem) *node {
+	n := el("filesystem", "type", string(fs.Kind))
+	if fs.AccessMode != "" {
+		n.set("accessmode", fs.AccessMode)
+	}
+	switch name := sourceNames[fs.Kind]; {
+	case fs.Kind == device.Memory:
+		n.add(el("source", "usage", number(fs.Usage), "units", "KiB"))
+	case name != "":
+		n.add(el("source", name, fs.Source))
+	}
+	n.add(el("target", "dir", fs.Target))
+	if fs.ReadOnly {
+		n.add(el("readonly"))
+	}
+	restore(n, fs.Leftovers)
+	return n
+}
+
+func (w *writer) console(c *device.Console, port int) *node {
+	n := el("console", "type", c.Kind)
+	live := !w.how.Inactive && c.TTY != ""
+	if live && port == 0 {
+		n.set("tty", c.TTY)
+	}
+	if live {
+		n.add(el("source", "path", c.TTY))
+	}
+	n.add(el("target", "type", c.TargetKind, "port", strconv.Itoa(port)))
+	if !w.how.Inactive && c.Alias != "" {
+		n.add(el("alias", "name", c.Alias))
+	}
+	restore(n, c.Leftovers)
+	return n
+}

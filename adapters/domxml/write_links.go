@@ -1,0 +1,73 @@
+package domxml
+
+import (
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/device"
+)
+
+func (w *writer) link(link *device.Link) *node {
+	n := el("interface", "type", string(link.Kind)).add(el("mac", "address", formatMAC(link.MAC)))
+	if name, has := linkSources[link.Kind]; has {
+		n.add(el("source", name, link.Source))
+	}
+	if link.Kind == device.Ethernet {
+		source := el("source")
+		source.layer3(link.HostSide.Addresses, link.HostSide.Routes)
+		n.unlessEmpty(source)
+	}
+	if link.Isolated {
+		n.add(el("port", "isolated", "yes"))
+	}
+	n.layer3(link.Addresses, link.Routes)
+	if link.HostName != "" && (!w.how.Inactive || !strings.HasPrefix(link.HostName, automaticName)) {
+		n.add(el("target", "dev", link.HostName))
+	}
+	if link.GuestName != "" {
+		n.add(el("guest", "dev", link.GuestName))
+	}
+	if link.LinkState != "" {
+		n.add(el("link", "state", link.LinkState))
+	}
+	if link.MTU != 0 {
+		n.add(el("mtu", "size", strconv.FormatUint(uint64(link.MTU), 10)))
+	}
+	restore(n, link.Leftovers)
+	return n
+}
+
+func (n *node) layer3(addresses []device.Address, routes []device.Route) {
+	for _, address := range addresses {
+		ip := el("ip", "address", address.IP.String(), "family", family(address.IP))
+		if address.Prefix > 0 {
+			ip.set("prefix", strconv.Itoa(address.Prefix))
+		}
+		if address.Peer.IsValid() {
+			ip.set("peer", address.Peer.String())
+		}
+		n.add(ip)
+	}
+	for i := range routes {
+		n.add(route(&routes[i]))
+	}
+}
+
+func route(r *device.Route) *node {
+	n := el("route")
+	if r.Family != "" {
+		n.set("family", r.Family)
+	}
+	n.set("address", r.To.String())
+	if r.Netmask.IsValid() {
+		n.set("netmask", r.Netmask.String())
+	}
+	if r.Prefix >= 0 {
+		n.set("prefix", strconv.Itoa(r.Prefix))
+	}
+	n.set("gateway", r.Gateway.String())
+	if r.Metric != 0 {
+		n.set("metric", strconv.FormatUint(uint64(r.Metric), 10))
+	}
+	return n
+}

@@ -1,0 +1,101 @@
+package settings
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/fault"
+)
+
+// PIDFile is a file that holds the pid of the one daemon that has it locked.
+// The kernel drops the lock with the process, so a leftover file locks nobody
+// out. The lock is the process's (fcntl(2)): opening and closing the file
+// elsewhere in it drops the lock, and a second AcquirePIDFile of the same
+// process does not notice the first.
+type PIDFile struct {
+	file *os.File
+	path string
+}
+
+// AcquirePIDFile makes and locks the file, 0644 whatever the umask is, with the
+// directory if missing. Busy names the pid of who has it.
+func AcquirePIDFile(path string) (*PIDFile, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot make the directory of pid file '%s'", path)
+	}
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.System, "cannot open pid file '%s'", path)
+		}
+		p := &PIDFile{file: f, path: path}
+		current, err := p.take()
+		if err == nil && current {
+			return p, nil
+		}
+		if closeErr := f.Close(); err != nil {
+			return nil, errors.Join(err, closeErr)
+		}
+		// Its holder unlinked it between our open and our lock: once more.
+	}
+}
+
+// take is false if the file is not at its path any more.
+func (p *PIDFile) take() (current bool, err error) {
+	if err := p.lock(); err != nil {
+		return false, err
+	}
+	here, err := p.file.Stat()
+	if err != nil {
+		return false, fault.Wrap(err, fault.System, "cannot look at pid file '%s'", p.path)
+	}
+	there, err := os.Lstat(p.path)
+	if err != nil || !os.SameFile(here, there) {
+		return false, nil
+	}
+	err = p.file.Chmod(0o644)
+	if err == nil {
+		err = p.file.Truncate(0)
+	}
+	if err == nil {
+		_, err = p.file.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0)
+	}
+	if err != nil {
+		return false, fault.Wrap(err, fault.System, "cannot write pid file '%s'", p.path)
+	}
+	return true, nil
+}
+
+func (p *PIDFile) lock() error {
+	first := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Len: 1}
+	err := unix.FcntlFlock(p.file.Fd(), unix.F_SETLK, &first)
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		return fault.Wrap(err, fault.System, "cannot lock pid file '%s'", p.path)
+	}
+	holder := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Len: 1}
+	who := "another process"
+	if unix.FcntlFlock(p.file.Fd(), unix.F_GETLK, &holder) == nil && holder.Type != unix.F_UNLCK && holder.Pid > 0 {
+		who = "process " + strconv.Itoa(int(holder.Pid))
+	}
+	return fault.Wrap(err, fault.Busy, "another daemon (%s) runs: '%s' is locked", who, p.path)
+}
+
+// Close unlinks the file, then unlocks it.
+func (p *PIDFile) Close() error {
+	err := os.Remove(p.path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	if err = errors.Join(err, p.file.Close()); err != nil {
+		return fault.Wrap(err, fault.System, "cannot give up pid file '%s'", p.path)
+	}
+	return nil
+}

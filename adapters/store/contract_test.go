@@ -1,0 +1,47 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"virtlxcd/ports"
+	"virtlxcd/ports/porttest"
+)
+
+// fullDisk is one on which files can be made and nothing be written to them.
+type fullDisk struct{ disk }
+
+func (d fullDisk) Create(path string, mode os.FileMode) (file, error) {
+	f, err := d.disk.Create(path, mode)
+	return fullFile{f}, err
+}
+
+type fullFile struct{ file }
+
+func (fullFile) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestContract(t *testing.T) {
+	porttest.TestStore(t, func(t *testing.T) porttest.StoreHarness {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		damage := func(t *testing.T, path string) { require.NoError(t, os.Truncate(path, 200)) }
+		return porttest.StoreHarness{
+			Store:        s,
+			Reopen:       func(t *testing.T) ports.Store { return openStore(t, dir) },
+			Damage:       func(t *testing.T, name string) { damage(t, s.configPath(name)) },
+			DamageStatus: func(t *testing.T, name string) { damage(t, s.statusPath(name)) },
+			Fill: func(*testing.T) func() {
+				s.disk = fullDisk{osDisk{}}
+				return func() { s.disk = osDisk{} }
+			},
+			NewBoot: func(t *testing.T) ports.Store {
+				require.NoError(t, os.RemoveAll(filepath.Join(dir, "run")))
+				return openStore(t, dir)
+			},
+		}
+	})
+}

@@ -1,0 +1,189 @@
+package fakes
+
+import (
+	"fmt"
+	"strings"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+	"virtlxcd/ports"
+)
+
+// Codec reads and writes definitions as lines of a key and words, so that tests
+// need no XML:
+//
+//	name web
+//	init /sbin/init
+//	filesystem mount /srv/web / rw
+//	link bridge virbr0
+//
+// Words with spaces are quoted as Go strings. What Format prints, Parse reads.
+// Leftovers and host-side addresses are not covered.
+type Codec struct{ entropy ports.Entropy }
+
+// NewCodec returns the port. Entropy supplies what documents leave out.
+func NewCodec(entropy ports.Entropy) *Codec { return &Codec{entropy} }
+
+// Peek looks for the lines "name" and "uuid" only.
+func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
+	for line := range strings.Lines(document) {
+		words, err := split(line)
+		switch {
+		case err != nil:
+			return "", container.UUID{}, false, err
+		case len(words) != 2:
+		case words[0] == "name":
+			name = words[1]
+		case words[0] == "uuid":
+			if uuid, err = container.ParseUUID(words[1]); err != nil {
+				return "", container.UUID{}, false, fault.Wrap(err, fault.BadDefinition, "uuid '%s'", words[1])
+			}
+			hasUUID = true
+		}
+	}
+	if name == "" {
+		return "", container.UUID{}, false, fault.New(fault.NoName, fault.Document, "")
+	}
+	return name, uuid, hasUUID, nil
+}
+
+// Parse gives a document without consoles one, as the real format does.
+func (c *Codec) Parse(document string) (*container.Definition, error) {
+	d := &container.Definition{
+		Memory: 65536, CurrentMemory: 65536, VCPUs: 1, Arch: "x86_64", Emulator: "/usr/libexec/libvirt_lxc",
+		OnPoweroff: "destroy", OnReboot: "restart", OnCrash: "destroy",
+	}
+	for line := range strings.Lines(document) {
+		if err := parseLine(d, line); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.complete(d); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func parseLine(d *container.Definition, line string) error {
+	words, err := split(line)
+	if err != nil || len(words) == 0 {
+		return err
+	}
+	for i := range fields {
+		if fields[i].key == words[0] {
+			if err := fields[i].set(d, words[1:]); err != nil {
+				return fault.Wrap(err, fault.BadDefinition, "line '%s'", strings.TrimSpace(line))
+			}
+			return nil
+		}
+	}
+	return fault.New(fault.Malformed, fault.Document, "unknown key '%s'", words[0])
+}
+
+// complete fills in what the document left out.
+func (c *Codec) complete(d *container.Definition) (err error) {
+	if d.Name == "" {
+		return fault.New(fault.NoName, fault.Document, "")
+	}
+	if strings.Contains(d.Name, "/") {
+		return fault.New(fault.BadDefinition, fault.Document, "name '%s' cannot contain '/'", d.Name)
+	}
+	if d.Init.Path == "" {
+		d.Init.Path = "/sbin/init"
+	}
+	if d.UUID == (container.UUID{}) {
+		if d.UUID, err = c.entropy.NewUUID(); err != nil {
+			return err
+		}
+	}
+	for i := range d.Links {
+		if d.Links[i].MAC != ([6]byte{}) {
+			continue
+		}
+		if d.Links[i].MAC, err = c.entropy.NewMAC(); err != nil {
+			return err
+		}
+	}
+	if len(d.Consoles) == 0 {
+		d.Consoles = append(d.Consoles, defaultConsole())
+	}
+	d.IDMap, err = d.IDMap.Normalize()
+	return err
+}
+
+// Format prints one line per value that is set. "id" comes first; Parse skips it.
+func (c *Codec) Format(definition *container.Definition, how ports.Format) string {
+	var text strings.Builder
+	if how.ID != container.NoID && !how.Inactive {
+		fmt.Fprintf(&text, "id %d\n", how.ID)
+	}
+	if how.Inactive {
+		definition = withoutLive(definition)
+	}
+	for i := range fields {
+		for _, words := range fields[i].get(definition) {
+			text.WriteString(join(fields[i].key, words) + "\n")
+		}
+	}
+	return text.String()
+}
+
+// withoutLive drops what was chosen at the start.
+func withoutLive(d *container.Definition) *container.Definition {
+	d = d.Clone()
+	for i := range d.Consoles {
+		d.Consoles[i].TTY, d.Consoles[i].Alias = "", ""
+	}
+	for i := range d.Links {
+		if strings.HasPrefix(d.Links[i].HostName, "vnet") {
+			d.Links[i].HostName = ""
+		}
+	}
+	return d
+}
+
+// FormatStatus prints a head, an empty line and the definition.
+func (c *Codec) FormatStatus(s *container.Status) string {
+	head := fmt.Sprintf("status %d %d %d %t %d %d\nboot %q\ncgroup %q\ncontroller %d %d %q\n\n",
+		s.ID, s.State, s.Reason, s.Persistent, s.InitPID, s.InitStart,
+		s.BootID, s.CgroupPath, s.Controller.PID, s.Controller.Start, s.Controller.Socket)
+	return head + c.Format(s.Definition, ports.Format{ID: s.ID, Secure: true})
+}
+
+// ParseStatus reads what FormatStatus printed.
+func (c *Codec) ParseStatus(document string) (*container.Status, error) {
+	head, rest, found := strings.Cut(document, "\n\n")
+	var s container.Status
+	_, err := fmt.Sscanf(head, "status %d %d %d %t %d %d\nboot %q\ncgroup %q\ncontroller %d %d %q",
+		&s.ID, &s.State, &s.Reason, &s.Persistent, &s.InitPID, &s.InitStart,
+		&s.BootID, &s.CgroupPath, &s.Controller.PID, &s.Controller.Start, &s.Controller.Socket)
+	if err != nil || !found {
+		return nil, fault.New(fault.Malformed, fault.Document, "no status document")
+	}
+	s.Definition, err = c.Parse(rest)
+	return &s, err
+}
+
+// Capabilities prints a line.
+func (c *Codec) Capabilities(facts *host.Facts) string {
+	return fmt.Sprintf("host %s %s cpus %d memory %d\n", facts.Hostname, facts.Arch, facts.CPUs, facts.Memory)
+}
+
+// Metadata takes any text in angle brackets.
+func (c *Codec) Metadata(element, prefix, namespace string) (container.Metadata, error) {
+	element = strings.TrimSpace(element)
+	if !strings.HasPrefix(element, "<") || !strings.HasSuffix(element, ">") {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.Document, "no element: '%s'", element)
+	}
+	if prefix == "" || namespace == "" {
+		return container.Metadata{}, fault.New(fault.InvalidArgument, fault.API, "a metadata element needs prefix and namespace")
+	}
+	return container.Metadata{Namespace: namespace, Text: fmt.Sprintf("<%s:%s xmlns:%s=%q>", prefix, element[1:len(element)-1], prefix, namespace)}, nil
+}
+
+// plain prints a definition in one line.
+func plain(d *container.Definition) string {
+	text := (&Codec{}).Format(d, ports.Format{ID: container.NoID, Secure: true})
+	return strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+}
