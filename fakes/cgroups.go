@@ -236,8 +236,7 @@ func (c *Cgroup) Signal(ctx context.Context, signum int) error {
 	return c.each(ctx, "Cgroup.Signal", signum)
 }
 
-// Kill leaves the group frozen if it was. An init that is restarted by its
-// controller is not: SIGKILL is no request for a reboot.
+// Kill leaves the group frozen if it was.
 func (c *Cgroup) Kill(ctx context.Context) error {
 	return c.each(ctx, "Cgroup.Kill", sigKILL)
 }

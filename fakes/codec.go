@@ -173,13 +173,23 @@ func (c *Codec) Capabilities(facts *host.Facts) string {
 // Metadata takes any text in angle brackets.
 func (c *Codec) Metadata(element, prefix, namespace string) (container.Metadata, error) {
 	element = strings.TrimSpace(element)
-	if !strings.HasPrefix(element, "<") || !strings.HasSuffix(element, ">") {
+	if len(element) < 3 || element[0] != '<' || !strings.HasSuffix(element, ">") {
 		return container.Metadata{}, fault.New(fault.Malformed, fault.Document, "no element: '%s'", element)
 	}
 	if prefix == "" || namespace == "" {
 		return container.Metadata{}, fault.New(fault.InvalidArgument, fault.API, "a metadata element needs prefix and namespace")
 	}
-	return container.Metadata{Namespace: namespace, Text: fmt.Sprintf("<%s:%s xmlns:%s=%q>", prefix, element[1:len(element)-1], prefix, namespace)}, nil
+	return container.Metadata{Namespace: namespace, Text: prefixedElement(element, prefix, namespace)}, nil
+}
+
+// prefixedElement puts the outer tags of an element into a namespace.
+func prefixedElement(element, prefix, namespace string) string {
+	end := strings.IndexAny(element, " \t\r\n/>")
+	name, rest := element[1:end], element[end:]
+	if inner, closed := strings.CutSuffix(rest, "</"+name+">"); closed {
+		rest = inner + "</" + prefix + ":" + name + ">"
+	}
+	return fmt.Sprintf("<%s:%s xmlns:%s=%q%s", prefix, name, prefix, namespace, rest)
 }
 
 // plain prints a definition in one line.

@@ -101,7 +101,7 @@ func TestCgroupsContract(t *testing.T) {
 		return porttest.CgroupsHarness{
 			Cgroups: NewCgroups(h), Partition: "/vlxtest",
 			Spawn: func(_ *testing.T, in ports.Cgroup) porttest.Child {
-				return child(h, Deaf(), h.groups[in.Path()])
+				return child(h, Usual(), h.groups[in.Path()])
 			},
 			Limits: func(_ *testing.T, of ports.Cgroup) policy.Limits { return h.Limits(of.Path()) },
 		}

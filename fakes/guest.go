@@ -31,7 +31,11 @@ func (h *Host) birth(g *guest) {
 	stage := h.spawn("stage of "+g.name(), Init{}, g.group)
 	stage.guest = g
 	g.init, g.waits = stage, true
-	if g.order.Namespaces.Net && (g.net == nil || g.order.WaitLinks) {
+	lost := g.order.Namespaces.User || g.order.WaitLinks // the network goes with its owner
+	if g.order.Namespaces.Net && (g.net == nil || lost) {
+		if g.net != nil {
+			g.net.guest = nil
+		}
 		h.lastNet++
 		g.net = &netns{number: h.lastNet, name: g.name(), guest: g}
 	}

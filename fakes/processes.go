@@ -54,13 +54,14 @@ func (p *process) dead() bool {
 // isInit says whether the end of p is the end of its container.
 func (p *process) isInit() bool { return p.guest != nil && p.guest.init == p }
 
-// signal delivers or, to the frozen, keeps for later.
+// signal delivers, or keeps for later what a frozen process would handle. What
+// a signal does by default happens to the frozen, too, as with cgroups v2.
 func (h *Host) signal(p *process, signum int) {
 	if signum == 0 || p.dead() {
 		return
 	}
 	p.got = append(p.got, signum)
-	if p.group != nil && p.group.frozen && signum != sigKILL {
+	if _, caught := p.behaviour.Catches[signum]; caught && p.group != nil && p.group.frozen {
 		p.pending = append(p.pending, signum)
 		return
 	}

@@ -16,6 +16,7 @@ import (
 
 // leftovers collects from n, the owner, whatever was not taken.
 func leftovers(n *node) []device.Leftover {
+	n.owner = true
 	c := collector{}
 	c.walk(n, "")
 	return c.found
@@ -28,7 +29,7 @@ func (c *collector) walk(n *node, path string) {
 	seen := map[string]int{}
 	for _, kid := range n.kids {
 		switch {
-		case kid.kind != element:
+		case kid.kind != element, kid.owner:
 		case kid.taken:
 			c.walk(kid, join(path, kid.name, seen[kid.name]))
 			seen[kid.name]++

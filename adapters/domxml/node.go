@@ -24,6 +24,7 @@ type node struct {
 
 	double bool // printed with double quotes, as attached metadata is
 	taken  bool // stands in a field
+	owner  bool // keeps its leftovers itself
 }
 
 type attr struct {

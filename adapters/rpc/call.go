@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"context"
 	"io"
 	"os"
 	"runtime/debug"
@@ -188,9 +187,6 @@ func (c *Call) drop() {
 	discard(c.packet)
 	c.session.work.Done()
 }
-
-// Context ends when the client is gone.
-func (c *Call) Context() context.Context { return c.session.ctx }
 
 func closeFiles(files []*os.File) {
 	for _, file := range files {

@@ -37,6 +37,8 @@ func TestPipelined(t *testing.T) {
 			assert.Len(t, bench.started, min(40, options.MaxRequests+i+1), "one goes, one comes")
 		}
 		assert.Len(t, seen, 40)
+		assert.Equal(t, 1, bench.log.count("Client hit max requests limit 5. This may result in keep-alive timeouts. "+
+			"Consider tuning the max_client_requests server parameter"))
 	})
 }
 

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"virtlxcd/adapters/rpc/frame"
@@ -60,9 +61,8 @@ func (s *Session) receiveCall(packet *frame.Packet) {
 	case admitted:
 		s.begin(packet, true)
 	case waitingFirst:
-		s.log.Warn("Client hit max requests limit. This may result in keep-alive timeouts. "+
-			"Consider tuning the max_client_requests server parameter",
-			"limit", s.server.options.MaxRequests)
+		s.log.Warn(fmt.Sprintf("Client hit max requests limit %d. This may result in keep-alive "+
+			"timeouts. Consider tuning the max_client_requests server parameter", s.inbox.limit))
 	}
 }
 

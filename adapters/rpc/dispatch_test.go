@@ -196,7 +196,8 @@ func TestCloseAnswersAndHangsUp(t *testing.T) {
 }
 
 func TestHandlersThatMisbehave(t *testing.T) {
-	c := newBench(DefaultOptions()).pipe(t)
+	bench := newBench(DefaultOptions())
+	c := bench.pipe(t)
 	c.call(procPanic, 1)
 	failure := c.failure(frame.Reply, 1)
 	assert.EqualValues(t, codeInternal, failure.Code)
@@ -212,6 +213,9 @@ func TestHandlersThatMisbehave(t *testing.T) {
 	c.call(procTwice, 3)
 	assert.Equal(t, []byte{0, 0, 0, 1}, c.reply(3), "the first answer counts")
 	c.quiet()
+	assert.Equal(t, 1, bench.log.count("panic=deliberate"))
+	assert.Positive(t, bench.log.count("harness_test.go"), "the stack is logged")
+	assert.Equal(t, 2, bench.log.count("answered twice"))
 }
 
 func TestLongErrorIsCut(t *testing.T) {

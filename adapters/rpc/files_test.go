@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,8 +42,10 @@ func descriptors(t *testing.T) int {
 }
 
 func TestFilesBothWays(t *testing.T) {
-	c := newBench(DefaultOptions()).unix(t)
+	bench := newBench(DefaultOptions())
+	c := bench.unix(t)
 	files := openFiles(t, "one", "two", "three")
+	c.quiet()
 	before := descriptors(t)
 	for serial := range uint32(10) {
 		c.callFiles(procFiles, serial, files)
@@ -54,8 +57,9 @@ func TestFilesBothWays(t *testing.T) {
 		assert.Equal(t, "onetwothree", string(readAll(packet.Files)))
 		packet.CloseFiles()
 	}
-	c.quiet()
-	assert.Equal(t, before, descriptors(t), "all passed descriptors are closed")
+	c.conn.Close()
+	<-bench.gone
+	assert.Equal(t, before-2, descriptors(t), "only the two ends of the connection are gone")
 }
 
 func TestNoFilesIsAnOrdinaryReply(t *testing.T) {
@@ -85,6 +89,34 @@ func TestFilesAreClosed(t *testing.T) {
 	c.conn.Close()
 	<-bench.gone
 	assert.LessOrEqual(t, descriptors(t), before-1, "the connection is closed, too")
+}
+
+// TestFilesNeedASocket: a connection that can not pass descriptors fails.
+func TestFilesNeedASocket(t *testing.T) {
+	bench := newBench(DefaultOptions())
+	passed := openFiles(t, "one")
+	bench.server.programs = []Program{{Number: testProgram, Version: 1, Procedure: func(int32) *Procedure {
+		return &Procedure{Handle: func(_ context.Context, call *Call) { call.ReplyFiles(nil, passed...) }}
+	}}}
+	c := bench.pipe(t)
+	c.call(1, 1)
+	c.receiveHeader()
+	c.closed()
+	<-bench.gone
+	assert.Error(t, passed[0].Close(), "the server has closed it")
+}
+
+// TestTooManyFiles: an answer with more descriptors than a packet may bring.
+func TestTooManyFiles(t *testing.T) {
+	bench := newBench(DefaultOptions())
+	bench.server.programs = []Program{{Number: testProgram, Version: 1, Procedure: func(int32) *Procedure {
+		return &Procedure{Handle: func(_ context.Context, call *Call) {
+			call.ReplyFiles(nil, make([]*os.File, frame.MaxFDs+1)...)
+		}}
+	}}}
+	c := bench.unix(t)
+	c.call(1, 1)
+	assert.Equal(t, "Unable to encode message payload", *c.failure(frame.Reply, 1).Message)
 }
 
 func TestTakenFilesStayOpen(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ const (
 // bench is a server with the test program and what its handlers hand to the test.
 type bench struct {
 	server  *Server
-	log     *strings.Builder
+	log     *logged
 	release chan struct{}             // one receive lets one procWait go
 	started chan struct{}             // one send per procWait that runs
 	gone    chan struct{}             // one send per session whose hooks ran
@@ -65,14 +66,33 @@ func newBench(options Options) *bench {
 		release: make(chan struct{}), started: make(chan struct{}, 1000), gone: make(chan struct{}, 1000),
 		taken: make(chan []*os.File, 10), session: make(chan *Session, 1000),
 	}
+	b.log = new(logged)
 	options.Start = func(s *Session) {
 		b.session <- s
 		s.OnClose(func() { b.gone <- struct{}{} })
 	}
-	b.server = New(options, slog.New(slog.DiscardHandler), Program{
+	b.server = New(options, slog.New(slog.NewTextHandler(b.log, nil)), Program{
 		Number: testProgram, Version: 1, Procedure: b.procedure,
 	})
 	return b
+}
+
+// logged is what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
 }
 
 func (b *bench) procedure(number int32) *Procedure {
@@ -237,6 +257,13 @@ func (c *client) receive() frame.Packet {
 	var packet frame.Packet
 	require.NoError(c.t, c.reader.Read(&packet))
 	return packet
+}
+
+// receiveHeader takes the bytes of a packet that ends with a count of descriptors.
+func (c *client) receiveHeader() {
+	c.t.Helper()
+	_, err := io.ReadFull(c.conn, make([]byte, frame.HeaderSize+4))
+	require.NoError(c.t, err)
 }
 
 // reply receives a packet and checks that it answers the serial with success.

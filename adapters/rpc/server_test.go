@@ -245,6 +245,7 @@ func TestAcceptBacksOff(t *testing.T) {
 		require.NoError(t, bench.server.Close(t.Context()))
 		require.NoError(t, <-done)
 		assert.Less(t, time.Since(start), 3*pause)
+		assert.Equal(t, 1, bench.log.count("cannot accept clients for now"))
 	})
 }
 

@@ -219,6 +219,40 @@ func TestStreamsEndWithTheSession(t *testing.T) {
 	<-bench.gone
 }
 
+// TestSecondAnswerIsClosed: a stream given as a second answer is not leaked.
+func TestSecondAnswerIsClosed(t *testing.T) {
+	bench := newBench(DefaultOptions())
+	ours, theirs := net.Pipe()
+	bench.server.programs = []Program{{Number: testProgram, Version: 1, Procedure: func(int32) *Procedure {
+		return &Procedure{Handle: func(_ context.Context, call *Call) {
+			call.Reply(nil)
+			call.ReplyStream(theirs)
+		}}
+	}}}
+	c := bench.pipe(t)
+	c.call(1, 1)
+	c.reply(1)
+	_, err := ours.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+// TestPanicAfterStream: the stream of a handler that panics is not leaked.
+func TestPanicAfterStream(t *testing.T) {
+	bench := newBench(DefaultOptions())
+	ours, theirs := net.Pipe()
+	bench.server.programs = []Program{{Number: testProgram, Version: 1, Procedure: func(int32) *Procedure {
+		return &Procedure{Handle: func(_ context.Context, call *Call) {
+			call.ReplyStream(theirs)
+			panic("deliberate")
+		}}
+	}}}
+	c := bench.pipe(t)
+	c.call(1, 1)
+	c.failure(frame.Reply, 1)
+	_, err := ours.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+}
+
 func TestStreamSerialInUse(t *testing.T) {
 	bench, ends := streamBench(DefaultOptions())
 	c := bench.pipe(t)
@@ -268,6 +302,7 @@ func TestSourceWaitsForClient(t *testing.T) {
 		synctest.Wait()
 		stopped := source.served
 		c.send(streamHeader(8, frame.Error), nil)
+		synctest.Wait()
 		packet := c.receive() // what was on its way
 		assert.Equal(t, frame.Continue, packet.Header.Status)
 		c.expectStream(frame.OK, "")

@@ -35,8 +35,8 @@ func TestContract(t *testing.T) {
 			Damage:       func(t *testing.T, name string) { damage(t, s.configPath(name)) },
 			DamageStatus: func(t *testing.T, name string) { damage(t, s.statusPath(name)) },
 			Fill: func(*testing.T) func() {
-				s.disk = fullDisk{osDisk{}}
-				return func() { s.disk = osDisk{} }
+				s.disk = fullDisk{unflushed{osDisk{}}}
+				return func() { s.disk = unflushed{osDisk{}} }
 			},
 			NewBoot: func(t *testing.T) ports.Store {
 				require.NoError(t, os.RemoveAll(filepath.Join(dir, "run")))

@@ -115,10 +115,10 @@ func TestEveryStepFails(t *testing.T) {
 				}
 				require.NoError(t, s.SaveStatus(ctx, status("a")))
 				require.NoError(t, s.SetAutostart(ctx, "a", true))
-				d := &failingDisk{disk: osDisk{}, n: n, err: syscall.EIO}
+				d := &failingDisk{disk: unflushed{osDisk{}}, n: n, err: syscall.EIO}
 				s.disk = d
 				err := change(s)
-				s.disk = osDisk{}
+				s.disk = unflushed{osDisk{}}
 				if d.calls < n {
 					require.NoError(t, err)
 					steps = n - 1
@@ -145,9 +145,9 @@ func TestFailedRemovalKeepsDefinitionAndMark(t *testing.T) {
 		s := newStore(t)
 		require.NoError(t, s.SaveDefinition(ctx, definition("a")))
 		require.NoError(t, s.SetAutostart(ctx, "a", true))
-		s.disk = &failingDisk{disk: osDisk{}, n: n, err: syscall.EROFS}
+		s.disk = &failingDisk{disk: unflushed{osDisk{}}, n: n, err: syscall.EROFS}
 		err := s.RemoveDefinition(ctx, "a")
-		s.disk = osDisk{}
+		s.disk = unflushed{osDisk{}}
 		require.ErrorIs(t, err, syscall.EROFS)
 		stored := load(t, s)
 		require.Len(t, stored, 1)

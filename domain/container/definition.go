@@ -62,12 +62,16 @@ type Metadata struct {
 	Text      string
 }
 
-// Clone returns a copy whose slices can be changed without touching d.
+// Clone returns a copy whose lists and maps can be changed without touching d.
+// What single devices and limits point to is shared: replace it.
 func (d *Definition) Clone() *Definition {
 	c := *d
 	c.Metadata = append([]Metadata(nil), d.Metadata...)
 	c.Init.Args = append([]string(nil), d.Init.Args...)
 	c.Init.Env = append([]EnvVar(nil), d.Init.Env...)
+	c.IDMap.Users = append([]policy.IDRange(nil), d.IDMap.Users...)
+	c.IDMap.Groups = append([]policy.IDRange(nil), d.IDMap.Groups...)
+	c.Capabilities = d.Capabilities.Clone()
 	c.Filesystems = append([]device.Filesystem(nil), d.Filesystems...)
 	c.Links = append([]device.Link(nil), d.Links...)
 	c.Consoles = append([]device.Console(nil), d.Consoles...)

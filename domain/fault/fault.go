@@ -145,14 +145,19 @@ func KindOf(err error) Kind {
 }
 
 // During returns err with the operation and subject filled in where they were
-// empty. A nil err stays nil.
+// empty. A nil err stays nil. What is no Error itself is kept inside one, with
+// the kind and area of the Error within it, if there is one.
 func During(err error, op, subject string) error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if !errors.As(err, &e) {
-		return &Error{Op: op, Subject: subject, Err: err}
+	e, ok := err.(*Error) // only the outermost can be filled in
+	if !ok {
+		outer := &Error{Op: op, Subject: subject, Err: err}
+		if errors.As(err, &e) {
+			outer.Kind, outer.Area = e.Kind, e.Area
+		}
+		return outer
 	}
 	named := *e
 	if named.Op == "" {

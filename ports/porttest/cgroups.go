@@ -21,7 +21,9 @@ type CgroupsHarness struct {
 	Cgroups ports.Cgroups
 	// Partition is for this check alone ("/vlxtest-..."): Sweep looks there.
 	Partition string
-	// Spawn starts a process inside the group that sleeps and catches nothing.
+	// Spawn starts a process inside the group that sleeps, and ends when it has
+	// handled SIGTERM. It must have a handler: what a signal does by default the
+	// kernel may do to the frozen, too.
 	Spawn func(t *testing.T, group ports.Cgroup) Child
 	// Limits reads back what the kernel has; what is unlimited is nil.
 	Limits func(t *testing.T, group ports.Cgroup) policy.Limits

@@ -23,7 +23,7 @@ type ProcessesHarness struct {
 	NoFifo func(t *testing.T) Child
 	Fifo   func(t *testing.T) (child Child, request func() []byte)
 
-	Missing []string // "user namespaces" and such need no mention here
+	Missing []string
 }
 
 // Signal numbers that mean the same everywhere.

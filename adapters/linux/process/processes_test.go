@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// childMain sleeps until its input ends: below another root, or with the main
-// thread gone, or ignoring a signal.
+// childMain sleeps until its input ends: below another root, or ignoring a
+// signal.
 func childMain(mode string) {
 	switch mode {
 	case "chroot":

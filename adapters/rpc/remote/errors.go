@@ -15,35 +15,35 @@ import (
 type code int32
 
 const (
-	codeInternal     code = 1
-	codeNoSupport    code = 3
-	codeNoConnect    code = 5
-	codeInvalidArg   code = 8
-	codeFailed       code = 9
-	codeNoSource     code = 19
-	codeNoTarget     code = 20
-	codeNoName       code = 21
-	codeNoOS         code = 22
-	codeXML          code = 27
-	codeDenied       code = 29
-	codeXMLDetail    code = 35
-	codeSystem       code = 38
-	codeRPC          code = 39
-	codeNoDomain     code = 42
-	codeNoNetwork    code = 43
-	codeAuthFailed   code = 45
-	codeInvalid      code = 55
-	codeUnsupported  code = 67
-	codeTimeout      code = 68
-	codeHook         code = 70
-	codeBadArgument  code = 74
-	codeAborted      code = 78
-	codeNoMetadata   code = 80
-	codeOverflow     code = 82
-	codeUnsupportedO code = 84
-	codeBusy         code = 87
-	codeAccess       code = 88
-	codeNoDevice     code = 99
+	codeInternal             code = 1
+	codeNoSupport            code = 3
+	codeNoConnect            code = 5
+	codeInvalidArg           code = 8
+	codeFailed               code = 9
+	codeNoSource             code = 19
+	codeNoTarget             code = 20
+	codeNoName               code = 21
+	codeNoOS                 code = 22
+	codeXML                  code = 27
+	codeDenied               code = 29
+	codeXMLDetail            code = 35
+	codeSystem               code = 38
+	codeRPC                  code = 39
+	codeNoDomain             code = 42
+	codeNoNetwork            code = 43
+	codeAuthFailed           code = 45
+	codeInvalid              code = 55
+	codeUnsupportedConfig    code = 67
+	codeTimeout              code = 68
+	codeHook                 code = 70
+	codeBadArgument          code = 74
+	codeAborted              code = 78
+	codeNoMetadata           code = 80
+	codeOverflow             code = 82
+	codeUnsupportedOperation code = 84
+	codeBusy                 code = 87
+	codeAccess               code = 88
+	codeNoDevice             code = 99
 )
 
 // An origin is the number of the part that complains, the error's "domain".
@@ -87,14 +87,14 @@ var meanings = [...]meaning{
 	fault.NoNetwork:            {codeNoNetwork, "Network not found", "Network not found: "},
 	fault.AuthFailed:           {codeAuthFailed, "authentication failed", "authentication failed: "},
 	fault.WrongState:           {codeInvalid, "Requested operation is not valid", "Requested operation is not valid: "},
-	fault.UnsupportedConfig:    {codeUnsupported, "unsupported configuration", "unsupported configuration: "},
+	fault.UnsupportedConfig:    {codeUnsupportedConfig, "unsupported configuration", "unsupported configuration: "},
 	fault.Timeout:              {codeTimeout, "Timed out during operation", "Timed out during operation: "},
 	fault.HookFailed:           {codeHook, "Hook script execution failed", "Hook script execution failed: "},
 	fault.UnsupportedArgument:  {codeBadArgument, "argument unsupported", "argument unsupported: "},
 	fault.Aborted:              {codeAborted, "operation aborted", "operation aborted: "},
 	fault.MetadataMissing:      {codeNoMetadata, "metadata not found", "metadata not found: "},
 	fault.Overflow:             {codeOverflow, "numerical overflow", "numerical overflow: "},
-	fault.UnsupportedOperation: {codeUnsupportedO, "Operation not supported", "Operation not supported: "},
+	fault.UnsupportedOperation: {codeUnsupportedOperation, "Operation not supported", "Operation not supported: "},
 	fault.Busy:                 {codeBusy, "resource busy", "resource busy: "},
 	fault.AccessDenied:         {codeAccess, "access denied", "access denied: "},
 	fault.DeviceMissing:        {codeNoDevice, "device not found", "device not found: "},

@@ -94,7 +94,7 @@ func TestSystemErrorsKeepErrno(t *testing.T) {
 		{"path error", fault.Wrap(&os.PathError{Op: "open", Path: "/p", Err: syscall.EACCES}, fault.System, "cannot save"), "cannot save: open /p: Permission denied", 13},
 		{"no text", &fault.Error{Kind: fault.System, Err: syscall.ESRCH}, "No such process", 3},
 		{"already upper case", fault.Wrap(syscall.EDOTDOT, fault.System, "x"), "x: RFS specific error", 73},
-		{"wrapped above", fault.During(fmt.Errorf("saving: %w", fault.Wrap(syscall.ENOSPC, fault.System, "x")), "define", "c"), "x: No space left on device", 28},
+		{"wrapped above", fault.During(fmt.Errorf("saving: %w", fault.Wrap(syscall.ENOSPC, fault.System, "x")), "define", "c"), "saving: x: No space left on device", 28},
 		{"no errno", fault.New(fault.System, fault.Driver, "gone"), "gone", -1},
 	}
 	for _, test := range tests {

@@ -28,6 +28,7 @@ const patience = 20 * time.Second
 // peer is the other end of a served session.
 type peer struct {
 	t      testing.TB
+	driver *stub
 	conn   *net.UnixConn
 	reader *frame.Reader
 	serial uint32
@@ -55,7 +56,7 @@ func connect(t testing.TB, driver *stub, h how) *peer {
 	}
 	server := rpc.New(options, slog.New(slog.DiscardHandler), service.Programs()...)
 	ours, theirs := socketPair(t)
-	p := &peer{t: t, conn: ours, reader: frame.NewReader(ours), session: session, done: make(chan struct{})}
+	p := &peer{t: t, driver: driver, conn: ours, reader: frame.NewReader(ours), session: session, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		server.ServeConn(theirs, h.caller, h.socket)
@@ -111,6 +112,7 @@ func (p *peer) sendTo(program uint32, procedure int32, args protocol.Message) {
 // write sends a packet whose length is filled in here.
 func (p *peer) write(packet []byte) {
 	p.t.Helper()
+	p.driver.settle()
 	binary.BigEndian.PutUint32(packet, uint32(len(packet)))
 	_, err := p.conn.Write(packet)
 	require.NoError(p.t, err)
@@ -120,6 +122,7 @@ func (p *peer) receive() *frame.Packet {
 	p.t.Helper()
 	packet := new(frame.Packet)
 	require.NoError(p.t, p.reader.Read(packet))
+	p.driver.settle()
 	return packet
 }
 

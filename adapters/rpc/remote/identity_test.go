@@ -38,7 +38,7 @@ func TestIdentity(t *testing.T) {
 		&protocol.ConnectDomainEventCallbackDeregisterAnyArgs{CallbackID: callback}, nil)
 	p.conn.Close()
 	<-p.done
-	assert.Equal(t, 3, driver.closed, "every connection is closed in the end")
+	assert.Equal(t, 3, driver.closings(), "every connection is closed in the end")
 }
 
 func TestIdentityRefused(t *testing.T) {

@@ -68,7 +68,10 @@ func TestRecordings(t *testing.T) {
 			for _, procedure := range test.skip {
 				skip[procedure] = true
 			}
-			newReplay(t, &test.driver, test.name, test.socket, skip).run()
+			next := test.driver.next
+			newReplay(t, &test.driver, test.name, how{socket: test.socket}, skip).run()
+			test.driver.next, test.driver.closed = next, 0
+			newReplay(t, &test.driver, test.name, how{socket: test.socket, quick: true}, skip).run()
 		})
 	}
 }
@@ -84,7 +87,7 @@ func found(id int) *container.Snapshot {
 	return s
 }
 
-func newReplay(t *testing.T, driver *stub, name string, socket rpc.Socket, skip map[int32]bool) *replay {
+func newReplay(t *testing.T, driver *stub, name string, h how, skip map[int32]bool) *replay {
 	recording, err := capture.Load(name)
 	require.NoError(t, err)
 	items := recording.Items
@@ -93,7 +96,7 @@ func newReplay(t *testing.T, driver *stub, name string, socket rpc.Socket, skip 
 		require.NoError(t, err)
 		items = append(append([]capture.Item(nil), handshake.Items[:12]...), items...)
 	}
-	return &replay{peer: connect(t, driver, how{socket: socket}), driver: driver, items: items, skip: skip}
+	return &replay{peer: connect(t, driver, h), driver: driver, items: items, skip: skip}
 }
 
 func serialOf(packet []byte) uint32 { return binary.BigEndian.Uint32(packet[20:]) }
@@ -120,7 +123,7 @@ func (r *replay) finish() {
 	if frame.ParseHeader(r.called.Bytes).Procedure == protocol.ProcConnectClose {
 		require.Equal(r.t, io.EOF, r.reader.Read(new(frame.Packet)))
 		<-r.done
-		require.Equal(r.t, 1, r.driver.closed, "the driver's connection is closed")
+		require.Equal(r.t, 1, r.driver.closings(), "the driver's connection is closed")
 		require.Empty(r.t, r.driver.namespaces)
 	}
 	require.Empty(r.t, r.early)
@@ -139,6 +142,7 @@ func (r *replay) call(item *capture.Item, following []capture.Item) {
 		defer file.Close()
 		files = append(files, file)
 	}
+	r.peer.driver.settle()
 	require.NoError(r.t, frame.Write(r.conn, bytes.Clone(item.Bytes), files))
 }
 
@@ -241,7 +245,7 @@ func normal(t testing.TB, packet *frame.Packet) []byte {
 // container has to start in between.
 func TestRecordedStart(t *testing.T) {
 	driver := &stub{containers: list(stopped("cap1", cap1UUID))}
-	r := newReplay(t, driver, "start", rpc.Socket{}, nil)
+	r := newReplay(t, driver, "start", how{}, nil)
 	for i := range r.items {
 		item := &r.items[i]
 		switch {
@@ -269,7 +273,7 @@ func TestRecordedConsoles(t *testing.T) {
 			unpaused.Reason = lifecycle.Unpaused
 			reader, writer := io.Pipe()
 			typed := &typist{PipeReader: reader}
-			r := newReplay(t, &stub{containers: list(unpaused), console: typed}, name, rpc.Socket{}, nil)
+			r := newReplay(t, &stub{containers: list(unpaused), console: typed}, name, how{}, nil)
 			r.screen = writer
 			r.run()
 			<-r.done
@@ -301,7 +305,7 @@ func TestRecordedNamespaces(t *testing.T) {
 	driver := &stub{containers: list(running(218)), namespaces: nullFiles(t, 6)}
 	recording, err := capture.Load("lxc-enter-namespace")
 	require.NoError(t, err)
-	r := newReplay(t, driver, recording.Name, rpc.Socket{}, nil)
+	r := newReplay(t, driver, recording.Name, how{}, nil)
 	r.items = r.items[:12+4] // up to the answer; its files are counted here
 	for i := range r.items[:15] {
 		item := &r.items[i]
@@ -380,6 +384,8 @@ func TestRecordedNames(t *testing.T) {
 		{"lxc:///session", 1, 17, "internal error: Unexpected LXC URI path '/session', try lxc:///system"},
 		{"qemu:///system", 38, 7, "Failed to connect socket to '/var/run/libvirt/virtqemud-sock': No such file or directory"},
 		{"lxc://host/", 5, 7, "no connection driver available for lxc://host/"},
+		{"lxc:system", 5, 7, "no connection driver available for lxc:system"},
+		{"lxc://me@/system", 5, 7, "no connection driver available for lxc://me@/system"},
 		{"nonsense", 5, 7, "no connection driver available for nonsense"},
 		{"lxc://%zz", 5, 7, "no connection driver available for lxc://%zz"},
 	}

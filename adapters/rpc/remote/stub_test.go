@@ -47,6 +47,20 @@ func (s *stub) Connect(_ context.Context, caller access.Caller) (ports.Connectio
 	return s, s.fail
 }
 
+// settle orders what a test does to the stub and what a handler did, which else
+// are ordered by the bytes of a socket only.
+func (s *stub) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}
+
+// failure is what every method answers.
+func (s *stub) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail
+}
+
 // note records a call and answers whether it has to fail.
 func (s *stub) note(format string, args ...any) error {
 	s.mu.Lock()
@@ -118,6 +132,7 @@ func (s *stub) List(_ context.Context, filter container.Filter) ([]*container.Sn
 }
 
 func (s *stub) Define(_ context.Context, document string, validate bool) (container.Identity, error) {
+	s.settle()
 	s.validate = validate
 	return s.containers[0].Identity, s.note("define %s", document)
 }
@@ -125,6 +140,7 @@ func (s *stub) Define(_ context.Context, document string, validate bool) (contai
 func (s *stub) Undefine(_ context.Context, ref container.Ref) error { return s.act("undefine", ref) }
 
 func (s *stub) Definition(_ context.Context, ref container.Ref, view ports.View) (string, error) {
+	s.settle()
 	s.view = view
 	return "<domain/>\n", s.act("definition", ref)
 }
@@ -139,11 +155,13 @@ func (s *stub) SetAutostart(_ context.Context, ref container.Ref, on bool) error
 }
 
 func (s *stub) Metadata(_ context.Context, ref container.Ref, which ports.MetadataKey) (string, error) {
+	s.settle()
 	s.key = which
 	return s.metadata, s.act("metadata", ref)
 }
 
 func (s *stub) SetMetadata(_ context.Context, ref container.Ref, which ports.MetadataKey, text *string) error {
+	s.settle()
 	s.key, s.metadata = which, ""
 	if text != nil {
 		s.metadata = *text
@@ -170,11 +188,13 @@ func (s *stub) Resume(_ context.Context, ref container.Ref) error  { return s.ac
 func (s *stub) Destroy(_ context.Context, ref container.Ref) error { return s.act("destroy", ref) }
 
 func (s *stub) Shutdown(_ context.Context, ref container.Ref, how ports.Asking) error {
+	s.settle()
 	s.asking = how
 	return s.act("shutdown", ref)
 }
 
 func (s *stub) Reboot(_ context.Context, ref container.Ref, how ports.Asking) error {
+	s.settle()
 	s.asking = how
 	return s.act("reboot", ref)
 }
@@ -254,7 +274,14 @@ func (s *stub) NodeFacts(context.Context) (*host.Facts, error) {
 	return &host.Facts{
 		Hostname: "rpcbox", Arch: "x86_64", KernelRelease: "6.18.44-generic",
 		Memory: 9529556, CPUs: 2, MHz: 2596, Nodes: 1, Sockets: 1, Cores: 2, Threads: 1,
-	}, s.fail
+	}, s.failure()
+}
+
+// closings is how many connections were closed.
+func (s *stub) closings() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *stub) Close() error {

@@ -19,7 +19,7 @@ func resolve(name string) (string, error) {
 		return defaultURI, nil
 	}
 	uri, err := url.Parse(name)
-	if err != nil || uri.Scheme == "" || uri.Host != "" {
+	if err != nil || uri.Scheme == "" || uri.Opaque != "" || uri.Host != "" || uri.User != nil {
 		return "", noDriver(name)
 	}
 	if uri.Scheme != "lxc" {

@@ -1,0 +1,68 @@
+package driver_test
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+	"virtlxcd/ports"
+)
+
+// codec stands in for documents: they are the definitions as JSON. Missing
+// UUIDs come from entropy, as the port wants it.
+type codec struct{ entropy ports.Entropy }
+
+func (c codec) parse(document string) (*container.Definition, error) {
+	definition := &container.Definition{}
+	if err := json.Unmarshal([]byte(document), definition); err != nil {
+		return nil, fault.Wrap(err, fault.Malformed, "cannot parse")
+	}
+	return definition, nil
+}
+
+func (c codec) Peek(document string) (string, container.UUID, bool, error) {
+	d, err := c.parse(document)
+	if err != nil {
+		return "", container.UUID{}, false, err
+	}
+	return d.Name, d.UUID, d.UUID != container.UUID{}, nil
+}
+
+func (c codec) Parse(document string) (*container.Definition, error) {
+	d, err := c.parse(document)
+	if err == nil && d.Name == "" {
+		err = fault.New(fault.NoName, fault.API, "no name")
+	}
+	if err == nil && d.UUID == (container.UUID{}) {
+		d.UUID, err = c.entropy.NewUUID()
+	}
+	return d, err
+}
+
+func (c codec) Format(definition *container.Definition, how ports.Format) string {
+	return fmt.Sprintf("%s '%s' id=%d inactive=%t secure=%t", definition.Name, definition.Description, how.ID, how.Inactive, how.Secure)
+}
+
+func (c codec) Metadata(element, prefix, namespace string) (container.Metadata, error) {
+	if element == "" || element[0] != '<' {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.API, "no element")
+	}
+	return container.Metadata{Namespace: namespace, Text: prefix + ":" + element}, nil
+}
+
+func (c codec) ParseStatus(string) (*container.Status, error) {
+	return nil, fault.NotImplemented
+}
+func (c codec) FormatStatus(*container.Status) string   { return "" }
+func (c codec) Capabilities(facts *host.Facts) string { return facts.Arch }
+
+// document writes a definition the way the codec reads it.
+func document(definition *container.Definition) string {
+	text, err := json.Marshal(definition)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,119 @@
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"virtlxcd/domain/fault"
+)
+
+func TestKindsAreTargets(t *testing.T) {
+	err := fmt.Errorf("outside: %w", fault.Wrap(fs.ErrNotExist, fault.NotFound, "cannot open '%s'", "/x"))
+	assert.ErrorIs(t, err, fault.NotFound)
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	assert.NotErrorIs(t, err, fault.Internal)
+	assert.Equal(t, fault.NotFound, fault.KindOf(err))
+	assert.Equal(t, fault.Internal, fault.KindOf(errors.New("foreign")))
+	assert.Equal(t, fault.Internal, fault.KindOf(nil))
+}
+
+func TestEveryKindHasAName(t *testing.T) {
+	seen := map[string]bool{}
+	for k := fault.Internal; k <= fault.DeviceMissing; k++ {
+		assert.NotEmpty(t, k.Error(), "kind %d", k)
+		assert.False(t, seen[k.Error()], "%s twice", k)
+		seen[k.Error()] = true
+	}
+	assert.Equal(t, "unknown fault", (fault.DeviceMissing + 1).Error())
+}
+
+func TestMessages(t *testing.T) {
+	cause := errors.New("cause")
+	for _, test := range []struct {
+		err           *fault.Error
+		message, full string
+	}{
+		{&fault.Error{}, "internal error", "internal error"},
+		{&fault.Error{Kind: fault.Busy}, "busy", "busy"},
+		{&fault.Error{Err: cause}, "cause", "cause"},
+		{fault.New(fault.Failed, fault.API, "cannot %s", "do"), "cannot do", "cannot do"},
+		{fault.Wrap(cause, fault.System, "cannot do"), "cannot do: cause", "cannot do: cause"},
+		{&fault.Error{Op: "start", Subject: "web", Text: "no", Err: cause}, "no: cause", "start web: no: cause"},
+		{&fault.Error{Op: "start", Text: "no"}, "no", "start no"},
+		{&fault.Error{Subject: "web", Text: "no"}, "no", "web: no"},
+	} {
+		assert.Equal(t, test.message, test.err.Message())
+		assert.EqualError(t, test.err, test.full)
+	}
+}
+
+func TestDuringFillsInWhatIsMissing(t *testing.T) {
+	assert.NoError(t, fault.During(nil, "start", "web"))
+
+	original := fault.NotRunning()
+	var named *fault.Error
+	require.ErrorAs(t, fault.During(original, "suspend", "web"), &named)
+	assert.Equal(t, "suspend web: domain is not running", named.Error())
+	assert.Empty(t, original.Op, "the original is shared and stays as it is")
+
+	require.ErrorAs(t, fault.During(named, "resume", "db"), &named)
+	assert.Equal(t, "suspend", named.Op)
+	assert.Equal(t, "web", named.Subject)
+
+	foreign := errors.New("foreign")
+	require.ErrorAs(t, fault.During(foreign, "start", "web"), &named)
+	assert.ErrorIs(t, named, foreign)
+	assert.Equal(t, fault.Internal, named.Kind)
+}
+
+// TestDuringKeepsWhatIsOutside: what others wrapped around a fault still counts.
+func TestDuringKeepsWhatIsOutside(t *testing.T) {
+	outer := errors.New("outer")
+	joined := errors.Join(outer, fault.NotRunning())
+	err := fault.During(joined, "start", "web")
+	assert.ErrorIs(t, err, fault.WrongState)
+	assert.ErrorIs(t, err, outer)
+}
+
+// TestFixedTexts are compared by clients and their suites, with their codes.
+func TestFixedTexts(t *testing.T) {
+	const uuid = "00000000-0000-0000-0000-000000000001"
+	for text, err := range map[string]*fault.Error{
+		"domain is not running":                                              fault.NotRunning(),
+		"Domain is already running":                                          fault.AlreadyRunning(),
+		"domain 'web' is already active":                                     fault.AlreadyActive("web"),
+		"domain is already running":                                          fault.NotPaused(),
+		"transient domains do not have any persistent config":                fault.NoPersistent(),
+		"Cannot undefine transient domain":                                   fault.UndefineTransient(),
+		"Cannot set autostart for transient domain":                          fault.AutostartTransient(),
+		"No domain with matching id 7":                                       fault.NoSuchID(7),
+		"No domain with matching name 'web'":                                 fault.NoSuchName("web"),
+		"No domain with matching uuid '" + uuid + "'":                        fault.NoSuchUUID(uuid),
+		"no domain with matching uuid '" + uuid + "' (web)":                  fault.Gone(uuid, "web"),
+		"domain 'web' already exists with uuid " + uuid:                      fault.NameTaken("web", uuid),
+		"domain 'web' is already defined with uuid " + uuid:                  fault.UUIDTaken("web", uuid),
+		"cannot acquire state change lock (held by monitor=virDomainCreate)": fault.JobTimeout("virDomainCreate"),
+		"'LXC' denied access":                                                fault.Denied("LXC"),
+		"read only access prevents virDomainCreate":                          fault.ReadOnlyCall("virDomainCreate"),
+	} {
+		assert.Equal(t, text, err.Message())
+	}
+	for kind, errs := range map[fault.Kind][]error{
+		fault.WrongState: {fault.NotRunning(), fault.AlreadyRunning(), fault.AlreadyActive(""), fault.NotPaused(),
+			fault.NoPersistent(), fault.UndefineTransient(), fault.AutostartTransient()},
+		fault.NotFound:     {fault.NoSuchID(1), fault.NoSuchName(""), fault.NoSuchUUID(""), fault.Gone("", "")},
+		fault.Failed:       {fault.NameTaken("", ""), fault.UUIDTaken("", "")},
+		fault.Timeout:      {fault.JobTimeout("")},
+		fault.AccessDenied: {fault.Denied("")},
+		fault.ReadOnly:     {fault.ReadOnlyCall("")},
+	} {
+		for _, err := range errs {
+			assert.ErrorIs(t, err, kind)
+		}
+	}
+}
