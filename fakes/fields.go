@@ -84,7 +84,11 @@ func text(key string, at func(*definition) *string) field {
 		return one(*at(d))
 	}
 	set := func(d *definition, words []string) error {
-		*at(d) = strings.Join(words, " ")
+		value := strings.Join(words, " ")
+		if value == "" {
+			return errWords
+		}
+		*at(d) = value
 		return nil
 	}
 	return field{key, get, set}

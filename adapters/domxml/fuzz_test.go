@@ -17,6 +17,7 @@ func seeds(f *testing.F, wrap func(string) string) {
 	}
 	f.Add(wrap(body("<metadata xmlns:q='u'><q:a> <b/>x<!-- c --> <?p i?></q:a></metadata><x y='&#10;&#13;&#9;'> <z/> </x>")))
 	f.Add(wrap(sketch{attrs: " xmlns:lxc='u' xmlns:z='v' z:a='1'", body: "<lxc:namespace/><z:name/><memory z:q='1'/>"}.String()))
+	f.Add(wrap(sketch{attrs: lxcAttr + " xmlns:lxc='u' lxc:a='1'", body: "<n:namespace><sharenet type='pid' value='1'/></n:namespace>"}.String()))
 	f.Add(wrap(devices(bridge + "<alias name='a'/><q/><address type='x'/></interface><q xmlns='u'/>")))
 }
 

@@ -42,7 +42,7 @@ func (c *collector) walk(n *node, path string) {
 // kept prints an element to stand alone. The prefix lxc needs no declaration:
 // the root has it.
 func kept(n *node) string {
-	if n.name == sharingName {
+	if n.sharing() {
 		return fragment(n.tidy())
 	}
 	return fragment(n.tidy().contain())

@@ -58,6 +58,7 @@ var attributeOrders = map[string]map[string]int{
 	"seclabel":   rank("type model relabel *"),
 	"clock":      rank("offset adjustment basis *"),
 	"console":    rank("type tty *"),
+	"address":    rank("type domain controller bus target slot unit *"),
 }
 
 func rank(names string) map[string]int {
@@ -102,7 +103,7 @@ func place(ranks map[string]int, name string) int {
 
 // kidPlace knows foreign elements by their namespace: only one has a place.
 func kidPlace(ranks map[string]int, n *node) int {
-	if n.kind != element || n.space != "" && n.name != "lxc:namespace" {
+	if n.kind != element || n.space != "" && !n.sharing() {
 		return ranks[others]
 	}
 	return place(ranks, n.name)

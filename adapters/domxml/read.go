@@ -21,6 +21,7 @@ type reader struct {
 	// bareMetadata: the element is there, with nothing to keep in it.
 	bareMetadata bool
 	noted        map[string]bool // in Unserved
+	hypervisor   string
 }
 
 func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
@@ -36,6 +37,7 @@ func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 			return nil, err
 		}
 	}
+	slices.Sort(r.def.Unserved)
 	root.arrange("domain")
 	r.def.Leftovers = leftovers(root)
 	if r.bareMetadata {
@@ -75,9 +77,8 @@ func (r *reader) kind() error {
 		return internal("missing domain type attribute")
 	case !slices.Contains(kinds, kind):
 		return unsupported("invalid domain type %s", kind)
-	case kind != "lxc":
-		return noCapability("ostype=exe arch=" + r.codec.options.Arch + " domaintype=" + kind)
 	}
+	r.hypervisor = kind
 	return nil
 }
 

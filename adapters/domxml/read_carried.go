@@ -33,11 +33,11 @@ func (r *reader) disk(n *node) error {
 		return targetless(n.find("source").get(diskSource[kind]))
 	}
 	dev := target.get("dev")
-	if diskSource[kind] != "" && form == "disk" && n.find("source").get(diskSource[kind]) == "" {
-		return sourceless(dev)
-	}
 	if err := guessBus(n, target); err != nil {
 		return err
+	}
+	if diskSource[kind] != "" && form == "disk" && n.find("source").get(diskSource[kind]) == "" {
+		return sourceless(dev)
 	}
 	if form == "cdrom" && n.find("readonly") == nil {
 		n.add(el("readonly"))
@@ -73,7 +73,15 @@ var drives = map[string]struct{ units, buses int }{"ide": {2, 2}, "scsi": {7, 1}
 func addDrive(n, target *node) error {
 	bus := target.get("bus")
 	shape, has := drives[bus]
-	if !has || n.find("address") != nil {
+	if written := n.find("address"); written != nil {
+		if has && written.get("type") == "drive" {
+			for _, part := range []string{"controller", "bus", "target", "unit"} {
+				setDefault(written, part, "0")
+			}
+		}
+		return nil
+	}
+	if !has {
 		return nil
 	}
 	dev := target.get("dev")

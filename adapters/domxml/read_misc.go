@@ -212,6 +212,8 @@ func (r *reader) sharing() error {
 
 const sharingName = "lxc:namespace"
 
+func (n *node) sharing() bool { return n.space == lxcSpace && n.name == sharingName }
+
 var sharedNames = []string{"sharenet", "shareipc", "shareuts"}
 
 func share(n *node) (*node, error) {

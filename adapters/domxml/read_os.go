@@ -64,16 +64,16 @@ func (r *reader) arch(kind *node) error {
 	arch := r.def.Arch
 	served := arch == host || arch == siblings[host] && arch != ""
 	switch os := kind.content(); {
-	case os == "exe" && served:
+	case os == "exe" && served && r.hypervisor == "lxc":
 		return nil
 	case !served && !slices.Contains(architectures, arch):
 		return unsupported("Unknown architecture %s", arch)
 	case os == "hvm":
-		return noCapability("arch=" + arch + " domaintype=lxc")
+		return noCapability("arch=" + arch + " domaintype=" + r.hypervisor)
 	case !slices.Contains([]string{"exe", "xen", "linux", "uml", "xenpvh"}, os):
 		return unsupported("unknown OS type '%s'", os)
 	default:
-		return noCapability("ostype=" + os + " arch=" + arch + " domaintype=lxc")
+		return noCapability("ostype=" + os + " arch=" + arch + " domaintype=" + r.hypervisor)
 	}
 }
 

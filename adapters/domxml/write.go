@@ -195,7 +195,12 @@ func (w *writer) defaults() {
 		w.root.add(defaultClock())
 	}
 	for _, kid := range w.root.kids {
-		if kid.name == sharingName {
+		if !kid.sharing() {
+			continue
+		}
+		if bound, declared := w.root.attr("xmlns:lxc"); declared && bound != lxcSpace {
+			kid.set("xmlns:lxc", lxcSpace) // an unknown attribute has the prefix
+		} else {
 			w.root.set("xmlns:lxc", lxcSpace)
 		}
 	}

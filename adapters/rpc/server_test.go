@@ -78,20 +78,15 @@ func TestAdmit(t *testing.T) {
 	dial(t, path).quiet()
 }
 
-// place tells whether the client has one: a client without gets no answer.
-func place(t *testing.T, c *client) bool {
-	t.Helper()
-	require.NoError(t, c.conn.SetDeadline(time.Now().Add(50*time.Millisecond)))
-	_, err := c.conn.Write(encoded(callHeader(procAuth, 1), nil))
-	require.NoError(t, err)
-	var packet frame.Packet
-	err = c.reader.Read(&packet)
-	require.NoError(t, c.conn.SetDeadline(time.Now().Add(20*time.Second)))
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	require.NoError(t, err)
-	return true
+// hasNoPlace makes a call that is answered only when the client gets a place, and
+// watches for a moment that it is not.
+func (c *client) hasNoPlace() {
+	c.t.Helper()
+	c.call(procAuth, 1)
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(30*time.Millisecond)))
+	_, err := c.conn.Read(make([]byte, 1))
+	require.ErrorIs(c.t, err, os.ErrDeadlineExceeded)
+	require.NoError(c.t, c.conn.SetReadDeadline(time.Now().Add(20*time.Second)))
 }
 
 func TestClientLimit(t *testing.T) {
@@ -100,22 +95,22 @@ func TestClientLimit(t *testing.T) {
 	bench := newBench(options)
 	main, other := bench.listen(t, Socket{}), bench.listen(t, Socket{ReadOnly: true})
 	first, second := dial(t, main), dial(t, other)
-	require.True(t, place(t, first))
-	require.True(t, place(t, second))
+	first.quiet()
+	second.quiet()
 	third, fourth := dial(t, other), dial(t, main)
-	assert.False(t, place(t, third), "the limit counts all sockets")
-	assert.False(t, place(t, fourth))
+	third.hasNoPlace() // the limit counts all sockets
+	fourth.hasNoPlace()
 	assert.Equal(t, Clients{Max: 2, MaxAnonymous: 20, Now: 2}, bench.server.Clients())
 	first.conn.Close()
 	<-bench.gone
 	second.conn.Close()
 	<-bench.gone
-	third.receive()
-	fourth.receive()
+	third.reply(1)
+	fourth.reply(1)
 	fifth := dial(t, main)
-	assert.False(t, place(t, fifth))
+	fifth.hasNoPlace()
 	bench.server.SetClientLimits(3, 20)
-	fifth.receive()
+	fifth.reply(1)
 }
 
 func TestAnonymousLimit(t *testing.T) {
@@ -127,15 +122,15 @@ func TestAnonymousLimit(t *testing.T) {
 	first.call(procEcho, 1)
 	first.receive()
 	second := dial(t, path)
-	assert.False(t, place(t, second))
+	second.hasNoPlace()
 	assert.Equal(t, Clients{Max: 5000, MaxAnonymous: 1, Now: 1, Anonymous: 1}, bench.server.Clients())
 	first.call(procAuth, 2)
 	first.reply(2)
 	first.call(procAuth, 3)
 	first.reply(3)
-	second.receive()
-	second.call(procEcho, 1)
 	second.reply(1)
+	second.call(procEcho, 2)
+	second.reply(2)
 	assert.Equal(t, Clients{Max: 5000, MaxAnonymous: 1, Now: 2}, bench.server.Clients())
 }
 

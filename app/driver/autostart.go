@@ -28,6 +28,7 @@ func (c *connection) SetAutostart(ctx context.Context, ref container.Ref, on boo
 			return nil
 		}
 		if err := c.driver.ports.Store.SetAutostart(ctx, e.Name, on); err != nil {
+			c.driver.restoreAutostart(ctx, e)
 			return err
 		}
 		c.driver.publish(e, func(s *container.Snapshot) { s.Autostart = on })
@@ -64,4 +65,11 @@ func (d *Driver) autostart(ctx context.Context, e *entry) error {
 		}
 		return d.start(ctx, e, starting{definition: snapshot.Config})
 	})
+}
+
+// restoreAutostart makes the disk agree with what is shown of e.
+func (d *Driver) restoreAutostart(ctx context.Context, e *entry) {
+	if err := d.ports.Store.SetAutostart(ctx, e.Name, e.Snapshot().Autostart); err != nil {
+		d.log.Error("cannot restore the autostart mark", "container", e.Name, "error", err)
+	}
 }

@@ -23,9 +23,9 @@ func (c codec) parse(document string) (*container.Definition, error) {
 }
 
 func (c codec) Peek(document string) (string, container.UUID, bool, error) {
-	d, err := c.parse(document)
-	if err != nil {
-		return "", container.UUID{}, false, err
+	var d container.Identity
+	if err := json.Unmarshal([]byte(document), &d); err != nil {
+		return "", container.UUID{}, false, fault.Wrap(err, fault.Malformed, "cannot parse")
 	}
 	return d.Name, d.UUID, d.UUID != container.UUID{}, nil
 }
@@ -55,7 +55,7 @@ func (c codec) Metadata(element, prefix, namespace string) (container.Metadata, 
 func (c codec) ParseStatus(string) (*container.Status, error) {
 	return nil, fault.NotImplemented
 }
-func (c codec) FormatStatus(*container.Status) string   { return "" }
+func (c codec) FormatStatus(*container.Status) string { return "" }
 func (c codec) Capabilities(facts *host.Facts) string { return facts.Arch }
 
 // document writes a definition the way the codec reads it.

@@ -24,6 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var callerRoot = access.Caller{}
+
 // rig is a driver on a fake host, with one client that writes events down.
 type rig struct {
 	t      *testing.T

@@ -33,13 +33,20 @@ func newRun() *run {
 	return &run{cleared: make(chan struct{}), inbox: newInbox()}
 }
 
-// saveStatus stores status and remembers it if that worked.
+// saveStatus stores status and remembers it if that worked; otherwise it makes
+// sure that what is stored is what was remembered.
 func (d *Driver) saveStatus(ctx context.Context, r *run, status container.Status) error {
-	if err := d.ports.Store.SaveStatus(ctx, &status); err != nil {
-		return err
+	err := d.ports.Store.SaveStatus(ctx, &status)
+	if err == nil {
+		r.status = status
+		return nil
 	}
-	r.status = status
-	return nil
+	if old := r.status; old.Definition != nil {
+		if err := d.ports.Store.SaveStatus(ctx, &old); err != nil {
+			d.log.Warn("cannot restore a status", "container", old.Definition.Name, "error", err)
+		}
+	}
+	return err
 }
 
 // closeHandles gives up the daemon's hold on the container's descriptors.

@@ -74,7 +74,7 @@ func (g *Group) refused(err error, c change) error {
 		return g.writeFailed(err, c.controller, c.path[:strings.LastIndexByte(c.path, '/')], "")
 	case errors.Is(err, unix.EBUSY) && c.controller == "memory":
 		return tooSmall(err, c.what)
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENOSPC):
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EACCES):
 		wrapped := fault.Wrap(err, fault.InvalidArgument, "the kernel refuses '%s' as %s", c.value, c.what)
 		wrapped.Area = fault.ControlGroup
 		return wrapped

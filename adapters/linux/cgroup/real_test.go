@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -147,32 +149,77 @@ func memoryLimit(g *Group) string {
 func TestDevices(t *testing.T) {
 	c := realHost(t)
 	g := create(t, c, "lxc-1-a")
+	checkDevices(t, g, func(rules []policy.DeviceRule) error { return g.AllowDevices(within(t), rules) },
+		func(rules []policy.DeviceRule) error {
+			again, err := c.Open(within(t), g.Path())
+			require.NoError(t, err)
+			return again.AllowDevices(within(t), rules)
+		})
+}
+
+// TestDeviceProgram uses the program also where a version 1 controller is
+// preferred.
+func TestDeviceProgram(t *testing.T) {
+	c := realHost(t)
+	if !c.unified() {
+		t.Skip("no version 2 tree on this host")
+	}
+	g := create(t, c, "lxc-1-a")
+	fresh := true
+	allow := func(rules []policy.DeviceRule) error {
+		list, err := newDeviceList(rules)
+		require.NoError(t, err)
+		err = allowByProgram(g.dirs[0], list, fresh)
+		fresh = false
+		return err
+	}
+	checkDevices(t, g, allow, allow)
+
+	// More rules than the map has room for: one program takes the place of the other.
+	many := policy.DefaultDevices()
+	for minor := range int64(200) {
+		many = append(many, policy.DeviceRule{Block: true, Major: 8, Minor: minor, Read: true})
+	}
+	require.NoError(t, allow(many))
+	dir, err := os.Open(g.dirs[0])
+	require.NoError(t, err)
+	defer dir.Close()
+	attached, err := link.QueryPrograms(link.QueryOptions{Target: int(dir.Fd()), Attach: ebpf.AttachCGroupDevice})
+	require.NoError(t, err)
+	assert.Len(t, attached.Programs, 1)
+}
+
+// checkDevices compares what a process in the group may open with a series of
+// lists. Again sets the same list as a daemon would that has just started.
+func checkDevices(t *testing.T, g *Group, allow, again func([]policy.DeviceRule) error) {
+	t.Helper()
 	null := policy.DeviceRule{Major: 1, Minor: 3, Read: true}
 	zero := policy.DeviceRule{Major: 1, Minor: 5, Read: true}
-	p := spawn(t, g, `while read f; do if (: < $f) 2>&-; then echo r; else echo -; fi; if (: > $f) 2>&-; then echo w; else echo -; fi; done`)
+	p := spawn(t, g, `while read f; do r=-; w=-; b=-
+(: < $f) 2>&- && r=r; (: > $f) 2>&- && w=w; (: <> $f) 2>&- && b=b; echo $r$w$b; done`)
 	try := func(path string) string {
 		_, err := p.in.Write([]byte(path + "\n"))
 		require.NoError(t, err)
-		return strings.TrimSpace(p.line(t)) + strings.TrimSpace(p.line(t))
+		return strings.TrimSpace(p.line(t))
 	}
 	for _, stage := range []struct {
 		rules      []policy.DeviceRule
 		null, zero string
 	}{
-		{[]policy.DeviceRule{null, {Major: 1, Minor: 3, Write: true}}, "rw", "--"},
-		{[]policy.DeviceRule{zero, {Major: 1, Minor: 3, Write: true}}, "-w", "r-"},
-		{[]policy.DeviceRule{{Major: 1, Minor: policy.AnyNumber, Read: true, Write: true}}, "rw", "rw"},
-		{[]policy.DeviceRule{{Block: true, Major: 1, Minor: 3, Read: true, Write: true}}, "--", "--"},
-		{append(policy.DefaultDevices(), policy.MakeAnyNode()...), "rw", "rw"},
-		{nil, "--", "--"},
+		{[]policy.DeviceRule{null}, "r--", "---"},
+		{[]policy.DeviceRule{null, {Major: 1, Minor: 3, Write: true}}, "rwb", "---"},
+		{[]policy.DeviceRule{zero, {Major: 1, Minor: 3, Write: true}}, "-w-", "r--"},
+		{[]policy.DeviceRule{{Major: 1, Minor: policy.AnyNumber, Read: true, Write: true}}, "rwb", "rwb"},
+		{[]policy.DeviceRule{{Major: policy.AnyNumber, Minor: 5, Read: true, Write: true}}, "---", "rwb"},
+		{[]policy.DeviceRule{{Major: policy.AnyNumber, Minor: policy.AnyNumber, Read: true}}, "r--", "r--"},
+		{[]policy.DeviceRule{{Block: true, Major: 1, Minor: 3, Read: true, Write: true}}, "---", "---"},
+		{append(policy.DefaultDevices(), policy.MakeAnyNode()...), "rwb", "rwb"},
+		{nil, "---", "---"},
 	} {
-		require.NoError(t, g.AllowDevices(within(t), stage.rules))
+		require.NoError(t, allow(stage.rules))
 		assert.Equal(t, stage.null, try("/dev/null"), "%v", stage.rules)
 		assert.Equal(t, stage.zero, try("/dev/zero"), "%v", stage.rules)
-		// The same again through a group that knows nothing, as after a restart.
-		again, err := c.Open(within(t), g.Path())
-		require.NoError(t, err)
-		require.NoError(t, again.AllowDevices(within(t), stage.rules))
+		require.NoError(t, again(stage.rules))
 		assert.Equal(t, stage.null, try("/dev/null"), "%v", stage.rules)
 	}
 }
@@ -201,7 +248,8 @@ func TestUsageCountsKillsForMemory(t *testing.T) {
 	g := create(t, c, "lxc-1-a")
 	require.NoError(t, g.Apply(within(t), policy.Limits{MemoryHard: ptr(uint64(16 << 10)), SwapHard: ptr(uint64(16 << 10))}))
 	p := spawn(t, g, `head -c 90000000 /dev/zero | tail > /dev/null; echo over; read y`)
-	require.Equal(t, "over\n", p.line(t))
+	// The kernel chooses the victim; when it is the shell, its end is all there is to see.
+	_, _ = p.out.ReadString('\n')
 	u, err := g.Usage(within(t))
 	require.NoError(t, err)
 	assert.Greater(t, u.OOMKills, uint64(0))
@@ -268,7 +316,9 @@ func TestSignalReachesSubgroups(t *testing.T) {
 		dir := g.dirs[i] + "/inside"
 		require.NoError(t, os.Mkdir(dir, 0o755))
 		inside.dirs = append(inside.dirs, dir)
-		require.NoError(t, c.equip(i, dir), h.root)
+		if !h.unified { // there, a group that hands controllers down holds no processes
+			require.NoError(t, c.equip(i, dir), h.root)
+		}
 	}
 	script := `trap 'echo caught; exit 0' USR1; echo ready; while :; do read x || sleep 0.01; done`
 	outer, inner := spawn(t, g, script), spawn(t, inside, script)

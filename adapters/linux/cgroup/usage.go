@@ -42,6 +42,16 @@ type counters struct {
 
 // Usage: see ports.Cgroup. NotFound once the group is gone.
 func (g *Group) Usage(context.Context) (usage.Usage, error) {
+	u, err := g.readCounters()
+	if err != nil || u.Populated || g.unified() {
+		return u, err
+	}
+	// Without events only the group's own list was read: look below.
+	u.Populated, err = populated(g.dirs[g.processes()])
+	return u, err
+}
+
+func (g *Group) readCounters() (usage.Usage, error) {
 	c := &g.counters
 	c.mu.RLock()
 	if !c.opened {
@@ -192,7 +202,6 @@ func note(u *usage.Usage, which int, text []byte) {
 	case freezerState:
 		u.Frozen = len(text) >= 6 && string(text[:6]) == "FROZEN"
 	case processList:
-		// The list does not cover groups inside; the count does.
-		u.Populated = len(text) > 0 || u.PIDs > 0
+		u.Populated = len(text) > 0
 	}
 }

@@ -231,10 +231,14 @@ func (e *entering) passFiles() error {
 	return unix.CloseRange(uint(planFD+len(e.files)), 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 }
 
+// initMask is init's umask; until then modes are taken as they are written.
+const initMask = 0o022
+
 // execute announces itself, so that the pipe's end can be told from a death on
 // the way, and becomes init.
 func (e *entering) execute(op *step.Op) error {
 	e.fail(hold.Failure{})
+	unix.Umask(initMask)
 	resetSignals()
 	return syscall.Exec(op.Path, op.Words, op.Env)
 }

@@ -163,7 +163,11 @@ func deregisterCallback(ctx context.Context, r request, args *protocol.ConnectDo
 	if !ok {
 		return nil, wireFault("domain event callback %d not registered", args.CallbackID)
 	}
-	return nil, known.connection.Unsubscribe(ctx, known.number)
+	err := known.connection.Unsubscribe(ctx, known.number)
+	if err != nil {
+		r.client.remember(known) // the client may try again
+	}
+	return nil, err
 }
 
 func (c *client) remember(made callback) {

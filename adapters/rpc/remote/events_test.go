@@ -155,6 +155,25 @@ func TestRegistrationRefused(t *testing.T) {
 	p.must(protocol.ProcConnectDomainEventDeregister, nil, new(protocol.ConnectDomainEventDeregisterRet))
 }
 
+// A deregistration that failed may be tried again.
+func TestDeregistrationRefused(t *testing.T) {
+	driver := &stub{}
+	p := open(t, driver, how{})
+	args := &protocol.ConnectDomainEventCallbackDeregisterAnyArgs{CallbackID: p.subscribe(0, nil)}
+	p.must(protocol.ProcConnectDomainEventRegister, nil, nil)
+	driver.fail = fault.Denied("LXC")
+	for range 2 {
+		code, _, _ := p.refused(protocol.ProcConnectDomainEventCallbackDeregisterAny, args)
+		assert.EqualValues(t, codeAccess, code)
+		code, _, _ = p.refused(protocol.ProcConnectDomainEventDeregister, nil)
+		assert.EqualValues(t, codeAccess, code)
+	}
+	driver.fail = nil
+	p.must(protocol.ProcConnectDomainEventCallbackDeregisterAny, args, nil)
+	p.must(protocol.ProcConnectDomainEventDeregister, nil, nil)
+	assert.Empty(t, driver.subscribers)
+}
+
 // Events that are quicker than the registration wait for its number, in order.
 func TestEarlyEvents(t *testing.T) {
 	driver := &stub{}

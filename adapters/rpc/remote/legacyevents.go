@@ -55,7 +55,11 @@ func (r request) deregister(ctx context.Context, event int32) error {
 	if !ok {
 		return wireArgument("domain event %d not registered", event)
 	}
-	return known.connection.Unsubscribe(ctx, known.number)
+	err := known.connection.Unsubscribe(ctx, known.number)
+	if err != nil {
+		r.client.settle(event, known) // the client may try again
+	}
+	return err
 }
 
 // reserve makes sure that of several calls at once only one subscribes.

@@ -238,6 +238,9 @@ func (s *stub) Subscribe(_ context.Context, wish ports.Subscription) (int, error
 func (s *stub) Unsubscribe(_ context.Context, number int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
 	if _, ok := s.subscribers[number]; !ok {
 		return fault.New(fault.InvalidArgument, fault.Wire, "no subscription %d", number)
 	}

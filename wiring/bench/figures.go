@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"virtlxcd/adapters/rpc/client"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/adapters/rpc/xdr"
+)
+
+// figures are what was measured. Times in milliseconds, rates in calls a second.
+type figures struct {
+	create, createLinked   float64
+	destroy, destroyKilled float64
+	event                  float64
+	info, info64, list     float64
+	memory                 float64 // KiB PSS of one controller of eleven
+}
+
+// rounds is how often a time is taken; the median counts.
+const rounds = 31
+
+// benchmark is one connection to one subject.
+type benchmark struct {
+	*subject
+	ctx     context.Context
+	client  *client.Client
+	root    string
+	stopped chan time.Time
+}
+
+// figuresOf runs a daemon and measures it.
+func figuresOf(s *subject, dir string) (f figures, err error) {
+	if err := s.start(); err != nil {
+		return f, err
+	}
+	defer s.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	b := &benchmark{subject: s, ctx: ctx, root: filepath.Join(dir, "root"), stopped: make(chan time.Time, 64)}
+	if b.client, err = client.Dial(s.socket, client.OnEvent(b.heard)); err != nil {
+		return f, err
+	}
+	defer b.client.Close()
+	if err := b.client.Open(ctx, "lxc:///system", 0); err != nil {
+		return f, err
+	}
+	for _, part := range []func(*figures) error{b.lives, b.linkedLives, b.killedLives, b.exits, b.holding, b.lists} {
+		if err := part(&f); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// heard takes the time of stop events (lifecycle, kind 5).
+func (b *benchmark) heard(e client.Event) {
+	now := time.Now()
+	var event protocol.DomainEventCallbackLifecycleMsg
+	if e.Procedure == protocol.ProcDomainEventCallbackLifecycle && event.DecodeXDR(xdr.NewDecoder(e.Payload)) == nil && event.Msg.Event == 5 {
+		b.stopped <- now
+	}
+}
+
+const (
+	exitsOnTerm = `<init>/bin/sh</init><initarg>-c</initarg><initarg>trap 'exit 0' TERM; sleep 1000 &amp; wait</initarg>`
+	ignoresTerm = `<init>/bin/sleep</init><initarg>1000</initarg>`
+	privnet     = `<features><privnet/></features>`
+	linked      = `<interface type='bridge'><source bridge='` + bridge + `'/></interface>`
+)
+
+func (b *benchmark) document(name, init, features, link string) string {
+	return fmt.Sprintf(`<domain type='lxc'><name>%s</name><memory unit='MiB'>64</memory><os><type>exe</type>%s</os>%s<devices>`+
+		`<filesystem type='mount'><source dir='%s'/><target dir='/'/></filesystem>%s<console type='pty'/></devices></domain>`,
+		name, init, features, b.root, link)
+}
+
+func (b *benchmark) create(name, init, features, link string) (protocol.Domain, time.Duration, error) {
+	var ret protocol.DomainCreateXMLRet
+	args := protocol.DomainCreateXMLArgs{XMLDesc: b.document(name, init, features, link)}
+	start := time.Now()
+	err := b.client.Remote(b.ctx, protocol.ProcDomainCreateXML, &args, &ret)
+	return ret.Dom, time.Since(start), err
+}
+
+func (b *benchmark) end(dom protocol.Domain) (time.Duration, error) {
+	start := time.Now()
+	err := b.client.Remote(b.ctx, protocol.ProcDomainDestroy, &protocol.DomainDestroyArgs{Dom: dom}, nil)
+	return time.Since(start), err
+}
+
+// cycle creates and destroys a container n times and returns the medians.
+func (b *benchmark) cycle(n int, init, features, link string) (create, destroy float64, err error) {
+	var created, destroyed []time.Duration
+	for range n {
+		dom, took, err := b.create("vlxbench", init, features, link)
+		if err != nil {
+			return 0, 0, err
+		}
+		created = append(created, took)
+		time.Sleep(30 * time.Millisecond) // init must have come to its trap
+		if took, err = b.end(dom); err != nil {
+			return 0, 0, err
+		}
+		destroyed = append(destroyed, took)
+	}
+	return median(created), median(destroyed), nil
+}
+
+func median(times []time.Duration) float64 {
+	slices.SortFunc(times, cmp.Compare)
+	return float64(times[len(times)/2].Microseconds()) / 1000
+}
+
+func (b *benchmark) lives(f *figures) (err error) {
+	f.create, f.destroy, err = b.cycle(rounds, exitsOnTerm, privnet, "")
+	return err
+}
+
+func (b *benchmark) linkedLives(f *figures) (err error) {
+	f.createLinked, _, err = b.cycle(rounds, exitsOnTerm, "", linked)
+	return err
+}
+
+// killedLives: fewer rounds, since the original takes seconds for each.
+func (b *benchmark) killedLives(f *figures) (err error) {
+	_, f.destroyKilled, err = b.cycle(5, ignoresTerm, privnet, "")
+	return err
+}
+
+// exits measures from the signal that ends init to the event.
+func (b *benchmark) exits(f *figures) error {
+	var ret protocol.ConnectDomainEventCallbackRegisterAnyRet
+	if err := b.client.Remote(b.ctx, protocol.ProcConnectDomainEventCallbackRegisterAny, &protocol.ConnectDomainEventCallbackRegisterAnyArgs{}, &ret); err != nil {
+		return err
+	}
+	var times []time.Duration
+	for range rounds {
+		dom, _, err := b.create("vlxbench", exitsOnTerm, privnet, "")
+		if err != nil {
+			return err
+		}
+		start, err := b.signal(dom)
+		if err != nil {
+			return err
+		}
+		select {
+		case at := <-b.stopped:
+			times = append(times, at.Sub(start))
+		case <-time.After(10 * time.Second):
+			return fmt.Errorf("no event came")
+		}
+	}
+	f.event = median(times)
+	return nil
+}
+
+// signal ends init and returns when it was asked to. The original learns init's
+// pid some time after it reported the start, so the first tries may fail.
+func (b *benchmark) signal(dom protocol.Domain) (start time.Time, err error) {
+	args := protocol.DomainSendProcessSignalArgs{Dom: dom, PidValue: 1, Signum: 15}
+	for range 50 {
+		time.Sleep(30 * time.Millisecond)
+		start = time.Now()
+		if err = b.client.Remote(b.ctx, protocol.ProcDomainSendProcessSignal, &args, nil); err == nil {
+			return start, nil
+		}
+	}
+	return start, err
+}
+
+// holding measures what is asked of, and costs, eleven running containers.
+func (b *benchmark) holding(f *figures) error {
+	var running []protocol.Domain
+	for i := range 11 {
+		dom, _, err := b.create(fmt.Sprint("vlxbench", i), ignoresTerm, privnet, "")
+		if err != nil {
+			return err
+		}
+		running = append(running, dom)
+	}
+	for _, pid := range b.controllers() {
+		f.memory += memory(pid) / float64(len(running))
+	}
+	call := request(protocol.ProcDomainGetInfo, &protocol.DomainGetInfoArgs{Dom: running[0]})
+	var err error
+	if f.info, err = b.hammer(call, 1, time.Second); err != nil {
+		return err
+	}
+	if f.info64, err = b.hammer(call, 64, time.Second); err != nil {
+		return err
+	}
+	for _, dom := range running {
+		if _, err := b.end(dom); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lists measures the list of a thousand stored definitions.
+func (b *benchmark) lists(f *figures) (err error) {
+	for i := range 1000 {
+		args := protocol.DomainDefineXMLArgs{XML: b.document(fmt.Sprintf("vlxlist%04d", i), ignoresTerm, privnet, "")}
+		if err := b.client.Remote(b.ctx, protocol.ProcDomainDefineXML, &args, &protocol.DomainDefineXMLRet{}); err != nil {
+			return err
+		}
+	}
+	args := protocol.ConnectListAllDomainsArgs{NeedResults: 1, Flags: 3}
+	f.list, err = b.hammer(request(protocol.ProcConnectListAllDomains, &args), 1, time.Second)
+	return err
+}
