@@ -25,7 +25,7 @@ func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, er
 	}
 	if !inject(n, prefix, namespace) {
 		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
-			"%s: the prefix '%s' has another meaning inside the element", metadataLabel, prefix)
+			"%s: a prefix of the element is not declared, or '%s' is declared for another namespace", metadataLabel, prefix)
 	}
 	return attached(n), nil
 }
@@ -44,12 +44,16 @@ func checkPrefix(prefix, namespace string) error {
 }
 
 // inject gives the namespace to every element from n on that has none. It
-// fails where the prefix is declared for something else.
+// fails where the prefix is declared for something else, and where an element
+// has a prefix that nobody declared.
 func inject(n *node, prefix, namespace string) bool {
 	if n.kind != element {
 		return true
 	}
 	if bound, declared := n.attr("xmlns:" + prefix); declared && bound != namespace {
+		return false
+	}
+	if n.space == "" && prefixOf(n.name) != "" {
 		return false
 	}
 	if n.space == "" {

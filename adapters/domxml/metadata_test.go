@@ -56,6 +56,8 @@ func TestMetadataRejections(t *testing.T) {
 		{"<q:a xmlns:q='u:2'/>", "p", "u:1"},
 		{"<a xmlns:p='u:2'/>", "p", "u:1"},
 		{"<a><b xmlns:p='u:2'><c/></b></a>", "p", "u:1"},
+		{"<q:a/>", "p", "u:1"},
+		{"<a><q:b/></a>", "p", "u:1"},
 		{"<!DOCTYPE a><a/>", "p", "u:1"},
 		{"<a>" + repeat("x", 1<<20) + "</a>", "p", "u:1"},
 	} {

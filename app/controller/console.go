@@ -3,7 +3,7 @@ package controller
 import "virtlxcd/ports/hold"
 
 const (
-	chunk = 4 << 10
+	chunk = 1 << 10 // on the stack, which once grown stays
 	// budget is how much one console moves per event, so that one that floods
 	// cannot keep others waiting.
 	budget = 16 << 10

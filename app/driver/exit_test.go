@@ -9,7 +9,6 @@ import (
 
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/lifecycle"
-	"virtlxcd/domain/policy"
 	"virtlxcd/fakes"
 	"virtlxcd/ports"
 )
@@ -70,11 +69,7 @@ func TestInitThatEndsAtOnceWasStarted(t *testing.T) {
 }
 
 func TestRebootKeepsTheContainer(t *testing.T) {
-	mapped := web()
-	mapped.IDMap = policy.IDMap{
-		Users: []policy.IDRange{{Start: 0, Target: 100000, Count: 1000}}, Groups: []policy.IDRange{{Start: 0, Target: 100000, Count: 1000}},
-	}
-	for name, definition := range map[string]*container.Definition{"plain": web(), "needs links": mapped} {
+	for name, definition := range map[string]*container.Definition{"plain": web(), "needs links": mapped()} {
 		t.Run(name, func(t *testing.T) {
 			bench(t, func(r *rig) {
 				r.define(definition)
@@ -123,9 +118,7 @@ func TestRebootWhosePlaceIsGoneFails(t *testing.T) {
 
 func TestRebootWithoutItsBridgeFails(t *testing.T) {
 	bench(t, func(r *rig) {
-		definition := web()
-		definition.IDMap = policy.IDMap{Users: []policy.IDRange{{Target: 100000, Count: 1}}, Groups: []policy.IDRange{{Target: 100000, Count: 1}}}
-		r.define(definition)
+		r.define(mapped())
 		off := r.host.String()
 		r.start("web")
 		r.happened()

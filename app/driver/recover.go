@@ -80,7 +80,8 @@ func (d *Driver) recoverStatus(ctx context.Context, facts *host.Facts, e *entry,
 	}
 }
 
-// undoStart takes back a start during which the daemon was killed.
+// undoStart takes back a start during which the daemon was killed. Links go with
+// the network namespace of the killed init.
 func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Status) {
 	d.log.Warn("taking back an unfinished start", "container", e.Name)
 	d.abandonRemembered(ctx, e, status)
@@ -90,11 +91,6 @@ func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Stat
 		d.insist(ctx, e, "remove the control group", group.Remove)
 	} else {
 		d.log.Error("cannot open a control group", "container", e.Name, "error", err)
-	}
-	for _, link := range status.Definition.Links {
-		d.insist(ctx, e, "remove link "+link.HostName, func(ctx context.Context) error {
-			return d.ports.Links.Disconnect(ctx, link.HostName, 0)
-		})
 	}
 	d.insist(ctx, e, "remove the status", func(ctx context.Context) error {
 		return d.ports.Store.RemoveStatus(ctx, e.Name)

@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"virtlxcd/domain/container"
-	"virtlxcd/domain/policy"
 	"virtlxcd/fakes"
 	"virtlxcd/ports"
 )
@@ -123,9 +122,7 @@ func TestMeanwhile(t *testing.T) {
 
 func TestRebootThatWaitedForTheDaemon(t *testing.T) {
 	bench(t, func(r *rig) {
-		definition := web()
-		definition.IDMap = policy.IDMap{Users: []policy.IDRange{{Target: 100000, Count: 1}}, Groups: []policy.IDRange{{Target: 100000, Count: 1}}}
-		r.define(definition)
+		r.define(mapped())
 		off := r.host.String()
 		r.start("web")
 		r.restart(func() { require.NoError(t, r.host.RebootInit("web")) })

@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ func Main() {
 		stage.Run(arguments[2:])
 		syscall.Exit(1)
 	}
+	runtime.UnlockOSThread() // only the stage needs its thread; locked ones cost more of them
 	socket := after(arguments, "--socket")
 	if after(arguments, "--name") == "" || socket == "" {
 		complain("started by virtlxcd, not by hand: --name NAME --socket PATH")
@@ -79,8 +81,9 @@ func after(arguments []string, option string) string {
 
 func complain(text string) { unix.Write(2, []byte("libvirt_lxc: "+text+"\n")) }
 
-// maxArguments bounds what is read of the own command line.
-const maxArguments = 64 << 10
+// maxArguments bounds what is read of the own command line. It also is stack,
+// and a stack once grown stays.
+const maxArguments = 4 << 10
 
 // arguments reads the own command line (proc(5)): package os, which has it, is
 // not linked.

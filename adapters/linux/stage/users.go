@@ -114,7 +114,7 @@ func readFile(path string) string {
 	}
 	defer unix.Close(fd)
 	var content []byte
-	chunk := make([]byte, 64<<10)
+	chunk := make([]byte, 2<<10)
 	for len(content) < databaseLimit {
 		n, err := unix.Read(fd, chunk)
 		if n <= 0 || err != nil {

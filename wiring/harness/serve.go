@@ -1,0 +1,117 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"virtlxcd/adapters/domxml"
+	"virtlxcd/adapters/linux/proc"
+	"virtlxcd/adapters/logging"
+	"virtlxcd/adapters/rpc/remote"
+	"virtlxcd/adapters/settings"
+	"virtlxcd/adapters/store"
+	"virtlxcd/app/driver"
+	"virtlxcd/fakes"
+	"virtlxcd/ports"
+)
+
+// Stand is what Serve is told by main.
+type Stand struct {
+	Config
+	Roots   []string // directories that exist on the machine, each with a program /sbin/init and others
+	Bridges []string // that exist besides virbr0
+	// Ready is called with the paths of the sockets once clients are served.
+	Ready func(socket, readOnly string)
+}
+
+// Version is the API level as people write it.
+func Version() string { return remote.APIVersion.String() }
+
+// Serve runs a daemon on a machine of its own until ctx ends. Definitions are
+// real files below the prefix and outlive it; the machine does not, so whatever
+// ran is gone, and every start is the first since a boot.
+func Serve(ctx context.Context, stand Stand) error {
+	if stand.Prefix == "" {
+		return errors.New("no prefix was given: this daemon keeps away from the host's own files")
+	}
+	prefix, err := filepath.Abs(stand.Prefix)
+	if err != nil {
+		return err
+	}
+	stand.Prefix = prefix
+	pidFile, err := settings.AcquirePIDFile(settings.PathsBelow(prefix).PIDFile)
+	if err != nil {
+		return err
+	}
+	defer pidFile.Close()
+	return stand.serve(ctx)
+}
+
+// serve is Serve by the only daemon below the prefix.
+func (s *Stand) serve(ctx context.Context) error {
+	paths := settings.PathsBelow(s.Prefix)
+	// What a machine has in memory is not there after a boot.
+	if err := os.RemoveAll(paths.State); err != nil {
+		return fmt.Errorf("cannot clear the state of the last machine: %w", err)
+	}
+	host := fakes.NewHost()
+	for _, root := range s.Roots {
+		host.AddRoot(root)
+	}
+	for _, bridge := range s.Bridges {
+		host.AddBridge(bridge)
+	}
+	made, cleanup, err := buildFiles(s.Config, host)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	if err := made.listen(ctx); err != nil {
+		return err
+	}
+	if s.Ready != nil {
+		s.Ready(paths.Socket, paths.ReadOnly)
+	}
+	select {
+	case <-ctx.Done():
+	case <-made.ended:
+	}
+	return made.stop(ctx)
+}
+
+func newPaths(config Config) settings.Paths { return settings.PathsBelow(config.Prefix) }
+
+func newLog(config Config) *slog.Logger {
+	return slog.New(logging.New(config.Log, config.Level))
+}
+
+// What the machine in memory is, as documents show it.
+const (
+	arch     = "x86_64"
+	emulator = "/usr/lib/libvirt/libvirt_lxc"
+)
+
+func newCodec(entropy ports.Entropy) *domxml.Codec {
+	return domxml.New(entropy, domxml.Options{Arch: arch, Emulator: emulator})
+}
+
+func newStore(paths settings.Paths, codec ports.Codec, log *slog.Logger) (*store.Store, func(), error) {
+	s, err := store.New(store.Paths{Config: paths.Definitions, Autostart: paths.Autostart, State: paths.State, Log: paths.Log}, codec, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, func() {
+		if err := s.Close(); err != nil {
+			log.Warn("not closed cleanly", "what", "store", "error", err)
+		}
+	}, nil
+}
+
+func newOptions() driver.Options { return driver.Options{} }
+
+// newEntropy is random: names counted anew would meet those in stored files.
+func newEntropy() proc.Entropy { return proc.NewEntropy() }
