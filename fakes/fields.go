@@ -1,17 +1,13 @@
 package fakes
 
 import (
-	"encoding/hex"
 	"errors"
 	"maps"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
 
 	"virtlxcd/domain/container"
-	"virtlxcd/domain/device"
-	"virtlxcd/domain/fault"
 	"virtlxcd/domain/policy"
 )
 
@@ -124,79 +120,6 @@ func setMetadata(d *definition, words []string) error {
 	return nil
 }
 
-// limits names the limits that are sizes.
-var limits = []struct {
-	name string
-	at   func(*policy.Limits) **uint64
-}{
-	{"hard", func(l *policy.Limits) **uint64 { return &l.MemoryHard }},
-	{"soft", func(l *policy.Limits) **uint64 { return &l.MemorySoft }},
-	{"swap", func(l *policy.Limits) **uint64 { return &l.SwapHard }},
-	{"shares", func(l *policy.Limits) **uint64 { return &l.CPUShares }},
-	{"period", func(l *policy.Limits) **uint64 { return &l.CPUPeriod }},
-	{"pids", func(l *policy.Limits) **uint64 { return &l.PIDs }},
-}
-
-func getLimits(d *definition) [][]string { return limitWords(&d.Limits) }
-
-func limitWords(l *policy.Limits) (lines [][]string) {
-	for _, limit := range limits {
-		if value := *limit.at(l); value != nil {
-			lines = append(lines, []string{limit.name, strconv.FormatUint(*value, 10)})
-		}
-	}
-	if l.CPUQuota != nil {
-		lines = append(lines, []string{"quota", strconv.FormatInt(*l.CPUQuota, 10)})
-	}
-	if l.BlockWeight != nil {
-		lines = append(lines, []string{"weight", strconv.FormatUint(uint64(*l.BlockWeight), 10)})
-	}
-	if l.CPUSet != "" {
-		lines = append(lines, []string{"cpuset", l.CPUSet})
-	}
-	return lines
-}
-
-func printLimits(l *policy.Limits) (text string) {
-	for _, words := range limitWords(l) {
-		text += " " + strings.Join(words, "=")
-	}
-	return text
-}
-
-func setLimit(d *definition, words []string) error {
-	if len(words) != 2 {
-		return errWords
-	}
-	if words[0] == "cpuset" {
-		d.Limits.CPUSet = words[1]
-		return nil
-	}
-	n, err := strconv.ParseInt(words[1], 10, 64)
-	if err != nil {
-		return err
-	}
-	return setNumber(&d.Limits, words[0], n)
-}
-
-func setNumber(l *policy.Limits, name string, n int64) error {
-	switch name {
-	case "quota":
-		l.CPUQuota = &n
-		return nil
-	case "weight":
-		l.BlockWeight = new(uint(n))
-		return nil
-	}
-	for _, limit := range limits {
-		if limit.name == name {
-			*limit.at(l) = new(uint64(n))
-			return nil
-		}
-	}
-	return fault.New(fault.BadDefinition, fault.Document, "unknown limit '%s'", name)
-}
-
 func setArg(d *definition, words []string) error {
 	d.Init.Args = append(d.Init.Args, words...)
 	return nil
@@ -298,138 +221,4 @@ func getPrivateNet(d *definition) [][]string {
 func setPrivateNet(d *definition, _ []string) error {
 	d.PrivateNet = true
 	return nil
-}
-
-func getFilesystems(d *definition) (lines [][]string) {
-	for _, fs := range d.Filesystems {
-		mode := "rw"
-		if fs.ReadOnly {
-			mode = "ro"
-		}
-		usage := strconv.FormatUint(fs.Usage, 10)
-		lines = append(lines, []string{string(fs.Kind), fs.Source, fs.Target, mode, usage, fs.AccessMode})
-	}
-	return lines
-}
-
-func setFilesystem(d *definition, words []string) error {
-	if len(words) < 3 {
-		return errWords
-	}
-	words = atLeast(words, 6)
-	fs := device.Filesystem{
-		Kind: device.FilesystemKind(words[0]), Source: words[1], Target: words[2],
-		ReadOnly: words[3] == "ro", AccessMode: words[5],
-	}
-	if words[4] != "" {
-		usage, err := strconv.ParseUint(words[4], 10, 64)
-		if err != nil {
-			return err
-		}
-		fs.Usage = usage
-	}
-	d.Filesystems = append(d.Filesystems, fs)
-	return nil
-}
-
-func macText(mac device.MAC) string {
-	parts := make([]string, len(mac))
-	for i, b := range mac {
-		parts[i] = hex.EncodeToString([]byte{b})
-	}
-	return strings.Join(parts, ":")
-}
-
-// getLinks prints kind, source, MAC, host name, guest name, then addresses.
-func getLinks(d *definition) (lines [][]string) {
-	for i := range d.Links {
-		l := &d.Links[i]
-		words := []string{string(l.Kind), l.Source, macText(l.MAC), l.HostName, l.GuestName}
-		for _, prefix := range prefixes(l.Addresses) {
-			words = append(words, prefix.String())
-		}
-		lines = append(lines, words)
-	}
-	return lines
-}
-
-func setLink(d *definition, words []string) error {
-	if len(words) == 0 {
-		return errWords
-	}
-	words = atLeast(words, 5)
-	l := device.Link{Kind: device.LinkKind(words[0]), Source: words[1], HostName: words[3], GuestName: words[4]}
-	if words[2] != "" {
-		mac, err := hex.DecodeString(strings.ReplaceAll(words[2], ":", ""))
-		if err != nil || len(mac) != len(l.MAC) {
-			return errors.New("malformed address")
-		}
-		copy(l.MAC[:], mac)
-	}
-	for _, word := range words[5:] {
-		prefix, err := netip.ParsePrefix(word)
-		if err != nil {
-			return err
-		}
-		l.Addresses = append(l.Addresses, device.Address{IP: prefix.Addr(), Prefix: prefix.Bits()})
-	}
-	d.Links = append(d.Links, l)
-	return nil
-}
-
-func defaultConsole() device.Console { return device.Console{Kind: "pty", TargetKind: "lxc"} }
-
-func getConsoles(d *definition) (lines [][]string) {
-	for _, c := range d.Consoles {
-		lines = append(lines, []string{c.Kind, c.TargetKind, c.TTY, c.Alias})
-	}
-	return lines
-}
-
-func setConsole(d *definition, words []string) error {
-	words = atLeast(words, 4)
-	c := device.Console{Kind: words[0], TargetKind: words[1], TTY: words[2], Alias: words[3]}
-	if c.Kind == "" {
-		c.Kind = "pty"
-	}
-	if c.TargetKind == "" {
-		c.TargetKind = "lxc"
-	}
-	d.Consoles = append(d.Consoles, c)
-	return nil
-}
-
-func setUnserved(d *definition, words []string) error {
-	d.Unserved = append(d.Unserved, strings.Join(words, " "))
-	return nil
-}
-
-// join makes a line; words that are empty or hard to read back are quoted.
-func join(key string, words []string) string {
-	line := key
-	for _, word := range words {
-		if word == "" || strings.ContainsAny(word, " \t\r\n\"\\") {
-			word = strconv.Quote(word)
-		}
-		line += " " + word
-	}
-	return line
-}
-
-// split takes a line apart.
-func split(line string) (words []string, err error) {
-	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimSpace(rest) {
-		if rest[0] != '"' {
-			word, after, _ := strings.Cut(rest, " ")
-			words, rest = append(words, word), after
-			continue
-		}
-		quoted, err := strconv.QuotedPrefix(rest)
-		if err != nil {
-			return nil, fault.New(fault.Malformed, fault.Document, "unbalanced quotes in '%s'", strings.TrimSpace(line))
-		}
-		word, _ := strconv.Unquote(quoted)
-		words, rest = append(words, word), rest[len(quoted):]
-	}
-	return words, nil
 }

@@ -19,7 +19,6 @@ import (
 // Controller implements ports.Controller over one connection.
 type Controller struct {
 	ref     container.Controller
-	process *os.Process // nil if an earlier daemon started it
 	conn    *net.UnixConn
 	parent  *Controllers
 	log     *slog.Logger
@@ -35,9 +34,9 @@ type Controller struct {
 // A controller reports a container's end once, so this is never reached.
 const pendingReports = 1024
 
-func newController(ref container.Controller, process *os.Process, conn *net.UnixConn, parent *Controllers, log *slog.Logger) *Controller {
+func newController(ref container.Controller, conn *net.UnixConn, parent *Controllers, log *slog.Logger) *Controller {
 	c := &Controller{
-		ref: ref, process: process, conn: conn, parent: parent, log: log,
+		ref: ref, conn: conn, parent: parent, log: log,
 		reports: make(chan ports.Report, pendingReports), done: make(chan struct{}),
 		waiting: map[container.UUID]chan *hold.Message{},
 	}
@@ -123,7 +122,8 @@ var reportKinds = map[hold.Kind]ports.ReportKind{
 	hold.NeedsLinks: ports.ReportRestartNeedsLinks, hold.RestartFailed: ports.ReportRestartFailed,
 }
 
-// ended tells everybody who waits, reaps the process and removes its socket.
+// ended tells everybody who waits and removes the socket of a controller that
+// hung up.
 func (c *Controller) ended() {
 	c.mu.Lock()
 	ours := c.closed
@@ -138,9 +138,6 @@ func (c *Controller) ended() {
 		return
 	}
 	c.conn.Close()
-	if c.process != nil {
-		c.process.Wait()
-	}
 	os.Remove(c.ref.Socket)
 }
 

@@ -35,6 +35,7 @@ type Controllers struct {
 	options Options
 	image   *os.File
 	nursery *nursery
+	young   children
 	sockets *os.File // the State directory
 	log     *slog.Logger
 }
@@ -71,6 +72,7 @@ func openDirs(options Options) (*os.File, error) {
 // Close lets go of what New took. Controllers run on.
 func (c *Controllers) Close() error {
 	c.nursery.close()
+	c.young.close()
 	return errors.Join(c.image.Close(), c.sockets.Close())
 }
 
@@ -94,8 +96,9 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 		os.Remove(path)
 		return nil, err
 	}
+	c.young.watch(process)
 	ref := container.Controller{PID: process.Pid, Start: startTime(process.Pid), Socket: path}
-	return newController(ref, process, ours, c, c.log.With("container", identity.Name)), nil
+	return newController(ref, ours, c, c.log.With("container", identity.Name)), nil
 }
 
 // start executes the program with its log as standard error.
@@ -125,7 +128,7 @@ func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.
 	if err != nil {
 		return nil, c.lost(ref, err)
 	}
-	return newController(ref, nil, connection, c, c.log.With("controller", ref.PID)), nil
+	return newController(ref, connection, c, c.log.With("controller", ref.PID)), nil
 }
 
 // lost removes the socket of a controller that is gone.

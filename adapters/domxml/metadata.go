@@ -32,8 +32,7 @@ func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, er
 
 // checkPrefix makes sure that prefix and namespace can be written down.
 func checkPrefix(prefix, namespace string) error {
-	_, err := xml.NewDecoder(strings.NewReader("<" + prefix + ":a/>")).RawToken()
-	if err != nil || strings.ContainsAny(prefix, ":<>/ \t\r\n='\"") || prefix == "" || strings.HasPrefix(prefix, "xml") {
+	if !isName(prefix) || strings.HasPrefix(prefix, "xml") {
 		return fault.New(fault.Malformed, fault.API, "failed to validate prefix for a new XML namespace")
 	}
 	s := scanner{label: metadataLabel, document: namespace}
@@ -41,6 +40,13 @@ func checkPrefix(prefix, namespace string) error {
 		return fault.New(fault.Malformed, fault.API, "failed to create a new XML namespace")
 	}
 	return nil
+}
+
+// isName lets the decoder judge: a name is what it takes for one, whole.
+func isName(text string) bool {
+	token, err := xml.NewDecoder(strings.NewReader("<a " + text + "='1'/>")).RawToken()
+	start, ok := token.(xml.StartElement)
+	return err == nil && ok && len(start.Attr) == 1 && start.Attr[0].Name == xml.Name{Local: text} && !badName(start.Attr[0].Name)
 }
 
 // inject gives the namespace to every element from n on that has none. It

@@ -47,6 +47,7 @@ func TestMetadataRejections(t *testing.T) {
 		{"text", "p", "u:1"},
 		{"<a/>", "", "u:1"},
 		{"<a/>", "1", "u:1"},
+		{"<a/>", "!", "u:1"},
 		{"<a/>", "p:q", "u:1"},
 		{"<a/>", "p x='", "u:1"},
 		{"<a/>", "xml", "u:1"},

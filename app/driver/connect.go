@@ -2,8 +2,9 @@ package driver
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 
+	"virtlxcd/app/feed"
 	"virtlxcd/app/jobs"
 	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
@@ -15,15 +16,13 @@ import (
 type connection struct {
 	driver *Driver
 	caller access.Caller
-
-	mu            sync.Mutex
-	closed        bool
-	subscriptions map[int]struct{}
+	feed   *feed.Client
+	closed atomic.Bool
 }
 
 // Connect implements ports.Connector.
 func (d *Driver) Connect(ctx context.Context, caller access.Caller) (ports.Connection, error) {
-	c := &connection{driver: d, caller: caller, subscriptions: map[int]struct{}{}}
+	c := &connection{driver: d, caller: caller, feed: d.feed.Join(caller)}
 	if err := c.allowed(ctx, access.ConnectGetattr); err != nil {
 		return nil, err
 	}
@@ -33,23 +32,11 @@ func (d *Driver) Connect(ctx context.Context, caller access.Caller) (ports.Conne
 // Close ends the subscriptions and destroys what this connection started with
 // AutoDestroy, waiting for both.
 func (c *connection) Close() error {
-	c.mu.Lock()
-	closed, numbers := c.closed, c.subscriptions
-	c.closed, c.subscriptions = true, nil
-	c.mu.Unlock()
-	if closed {
+	if c.closed.Swap(true) {
 		return nil
 	}
-	for number := range numbers {
-		c.driver.feed.Unsubscribe(number)
-	}
+	c.feed.Leave()
 	return c.driver.autoDestroy(c)
-}
-
-func (c *connection) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
 }
 
 // writable refuses the named call on a read-only connection.

@@ -64,7 +64,7 @@ func (c *connection) mayStart(call string, options ports.StartOptions) error {
 	if err := c.writable(call); err != nil {
 		return err
 	}
-	if c.isClosed() {
+	if c.closed.Load() {
 		return connectionClosed()
 	}
 	if options.Paused {
@@ -113,7 +113,7 @@ func (c *connection) startHere(ctx context.Context, e *entry, definition *contai
 		return container.Identity{}, err
 	}
 	identity := e.Snapshot().Identity
-	if s.owner != nil && c.isClosed() {
+	if s.owner != nil && c.closed.Load() {
 		// It closed while this start was under way and did not see its fruit.
 		return identity, errors.Join(connectionClosed(), c.driver.destroy(ctx, e))
 	}

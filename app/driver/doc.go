@@ -10,8 +10,8 @@
 // # Lock order
 //
 // The gate of a container comes first, then any of these, which are leaves and
-// held only to look something up: the registry's lock, holders.mu, inbox.mu,
-// connection.mu, the locks of app/feed. No port is called with one of the leaves
+// held only to look something up: the registry's lock, holders.mu, inbox.mu, the
+// locks of app/feed. No port is called with one of the leaves
 // held. No job waits for another container's gate.
 //
 // # What happens by itself

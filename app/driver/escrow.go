@@ -14,7 +14,7 @@ func (d *Driver) regain(ctx context.Context, e *entry, r *run, dead *holder) {
 	if r.holder != dead {
 		return
 	}
-	if ended(r.process) {
+	if ended(r.process) && !d.reopen(ctx, r) {
 		d.lose(ctx, e, r)
 		return
 	}
@@ -23,6 +23,21 @@ func (d *Driver) regain(ctx context.Context, e *entry, r *run, dead *holder) {
 		d.log.Error("a container has no controller: its consoles are dead", "container", e.Name, "error", err)
 		d.guard(e, r)
 	}
+}
+
+// reopen looks whether init lives after all: after a reboot from inside the
+// daemon may have failed to take hold of the new one.
+func (d *Driver) reopen(ctx context.Context, r *run) bool {
+	if r.process.PID() == r.held.PID {
+		return false
+	}
+	process, err := d.ports.Processes.Open(ctx, r.held.PID, r.held.Start)
+	if err != nil {
+		return false
+	}
+	_ = r.process.Close()
+	r.process = process
+	return true
 }
 
 func ended(process ports.Process) bool {

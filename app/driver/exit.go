@@ -132,7 +132,7 @@ func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.S
 	}
 	d.announce(e.Snapshot().Identity, step.Event, step.Reason)
 	again := starting{definition: r.origin, owner: r.owner, relapses: relapses}
-	if again.owner != nil && again.owner.isClosed() {
+	if again.owner != nil && again.owner.closed.Load() {
 		again.owner = nil
 	}
 	if err := d.start(ctx, e, again); err != nil {

@@ -29,10 +29,13 @@ func (d *Driver) Recover(ctx context.Context) error {
 	for i := range stored {
 		d.recoverOne(ctx, facts, &stored[i])
 	}
+	over := d.endedRuns()
 	for _, one := range d.holders.everyone() {
-		d.watch(one)
+		d.watch(one) // from here on gates count
 	}
-	d.awaitEnds(ctx)
+	for _, t := range over {
+		d.awaitEnd(ctx, t.entry, t.run)
+	}
 	d.sweep(ctx)
 	return nil
 }
@@ -130,18 +133,17 @@ func (d *Driver) openGroup(ctx context.Context, path string) (ports.Cgroup, erro
 	return group, err
 }
 
-// awaitEnds finishes what ended while no daemon was there, with the reason its
-// controller kept.
-func (d *Driver) awaitEnds(ctx context.Context) {
+// endedRuns are the containers that ended while no daemon was there.
+func (d *Driver) endedRuns() (over []tenant) {
 	for _, e := range d.registry.Entries() {
-		r := e.Data.run.Load()
-		if r == nil || !ended(r.process) {
-			continue
+		if r := e.Data.run.Load(); r != nil && ended(r.process) {
+			over = append(over, tenant{entry: e, run: r})
 		}
-		d.awaitEnd(ctx, e, r)
 	}
+	return over
 }
 
+// awaitEnd finishes such a container, with the reason its controller kept.
 func (d *Driver) awaitEnd(ctx context.Context, e *entry, r *run) {
 	late := time.NewTimer(d.options.ReportLimit)
 	defer late.Stop()

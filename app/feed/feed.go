@@ -1,5 +1,7 @@
 // Package feed tells subscribers what happens. Publishing never waits for a
-// subscriber: each has a queue of its own and a goroutine that empties it.
+// subscriber: each client has a queue of its own and a goroutine that empties
+// it, so a client hears of things in their order, whichever of its
+// subscriptions they are for.
 package feed
 
 import (
@@ -11,60 +13,37 @@ import (
 	"virtlxcd/ports"
 )
 
-// QueueLimit is how many events may wait for one subscriber. A subscriber that
-// is slower loses the oldest.
+// QueueLimit is how many events may wait for one client. A client that is
+// slower loses the oldest.
 const QueueLimit = 4096
 
-// Feed is the set of subscriptions. Its mutex is held only to look at the set.
+// Feed is the set of clients. Its mutex is held only to look at the set, and
+// before that of a client.
 type Feed struct {
 	access ports.Access
 	log    *slog.Logger
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	mu            sync.RWMutex
-	next          int
-	subscriptions map[int]*subscription
-	closed        bool
+	mu      sync.RWMutex
+	next    int // number of the next subscription
+	clients map[*Client]struct{}
+	closed  bool
 }
 
 // New returns a feed. Access is asked, for every event, whether its receiver may
 // know of the container; if not the event is silently dropped.
 func New(access ports.Access, log *slog.Logger) *Feed {
-	f := &Feed{access: access, log: log, subscriptions: map[int]*subscription{}}
+	f := &Feed{access: access, log: log, clients: map[*Client]struct{}{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
-// Subscribe starts delivery to caller and returns a number that is never used
-// again. On a closed feed nothing is ever delivered.
-func (f *Feed) Subscribe(caller access.Caller, wish ports.Subscription) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	number := f.next
-	f.next++
-	if f.closed {
-		return number
-	}
-	s := &subscription{
-		feed: f, caller: caller, wish: wish, number: number,
+// Join returns a client without subscriptions, which costs nothing yet.
+func (f *Feed) Join(caller access.Caller) *Client {
+	return &Client{
+		feed: f, caller: caller, subscriptions: map[int]*subscription{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-	}
-	f.subscriptions[number] = s
-	go s.run()
-	return number
-}
-
-// Unsubscribe ends delivery; when it returns, none is under way. It must not be
-// called from Deliver. Unknown numbers are fine.
-func (f *Feed) Unsubscribe(number int) {
-	f.mu.Lock()
-	s := f.subscriptions[number]
-	delete(f.subscriptions, number)
-	f.mu.Unlock()
-	if s != nil {
-		close(s.stop)
-		<-s.done
 	}
 }
 
@@ -72,10 +51,8 @@ func (f *Feed) Unsubscribe(number int) {
 func (f *Feed) Publish(event ports.Event) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	for _, s := range f.subscriptions {
-		if s.wants(&event) {
-			s.push(event)
-		}
+	for c := range f.clients {
+		c.push(event)
 	}
 }
 
@@ -84,14 +61,37 @@ func (f *Feed) Publish(event ports.Event) {
 func (f *Feed) Close() {
 	f.mu.Lock()
 	f.closed = true
-	all := f.subscriptions
-	f.subscriptions = map[int]*subscription{}
+	all := f.clients
+	f.clients = map[*Client]struct{}{}
 	f.mu.Unlock()
 	f.cancel()
-	for _, s := range all {
-		close(s.stop)
+	for c := range all {
+		close(c.stop)
 	}
-	for _, s := range all {
-		<-s.done
+	for c := range all {
+		<-c.done
 	}
+}
+
+// admit gives a subscription its number and makes sure that its client is
+// served. On a closed feed nothing is ever delivered.
+func (f *Feed) admit(c *Client) (number int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	number = f.next
+	f.next++
+	if _, known := f.clients[c]; !known && !f.closed {
+		f.clients[c] = struct{}{}
+		go c.run()
+	}
+	return number
+}
+
+// dismiss says whether the client was served, and no longer is.
+func (f *Feed) dismiss(c *Client) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, served := f.clients[c]
+	delete(f.clients, c)
+	return served
 }

@@ -53,12 +53,22 @@ func (c *collector) wish(kind ports.EventKind, of *container.UUID) ports.Subscri
 	return ports.Subscription{Kind: kind, Container: of, Deliver: func(e ports.Event) { c.got = append(c.got, e.Container.ID) }}
 }
 
+// hear subscribes a client of its own.
+func hear(f *feed.Feed, caller access.Caller, wish ports.Subscription) (*feed.Client, int) {
+	c := f.Join(caller)
+	number, _ := c.Subscribe(wish)
+	return c, number
+}
+
 func TestEverybodyHearsWhatWasWished(t *testing.T) {
 	inBubble(t, "", func(f *feed.Feed) {
 		var all, reboots, one collector
-		assert.Equal(t, 0, f.Subscribe(access.Caller{}, all.wish(ports.LifecycleEvent, nil)))
-		assert.Equal(t, 1, f.Subscribe(access.Caller{}, reboots.wish(ports.RebootEvent, nil)))
-		assert.Equal(t, 2, f.Subscribe(access.Caller{}, one.wish(ports.LifecycleEvent, &container.UUID{2})))
+		for want, wish := range []ports.Subscription{
+			all.wish(ports.LifecycleEvent, nil), reboots.wish(ports.RebootEvent, nil), one.wish(ports.LifecycleEvent, &container.UUID{2}),
+		} {
+			_, number := hear(f, access.Caller{}, wish)
+			assert.Equal(t, want, number, "unique among clients")
+		}
 		for n := range byte(5) {
 			f.Publish(event(ports.LifecycleEvent, "a", n))
 		}
@@ -70,13 +80,37 @@ func TestEverybodyHearsWhatWasWished(t *testing.T) {
 	})
 }
 
+func TestOneClientHearsEverythingInOrder(t *testing.T) {
+	inBubble(t, "", func(f *feed.Feed) {
+		var c collector
+		client := f.Join(access.Caller{})
+		for _, kind := range []ports.EventKind{ports.LifecycleEvent, ports.RebootEvent, ports.MetadataEvent} {
+			_, ok := client.Subscribe(c.wish(kind, nil))
+			assert.True(t, ok)
+		}
+		for n := range byte(100) {
+			f.Publish(event(ports.EventKind(n%3), "a", n))
+			if n%7 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		assert.Len(t, c.got, 100)
+		assert.IsIncreasing(t, c.got)
+	})
+}
+
 func TestNumbersAreNeverUsedAgain(t *testing.T) {
 	inBubble(t, "", func(f *feed.Feed) {
 		var c collector
+		client, other := f.Join(access.Caller{}), f.Join(access.Caller{})
 		for n := range 10 {
-			assert.Equal(t, n, f.Subscribe(access.Caller{}, c.wish(ports.LifecycleEvent, nil)))
-			f.Unsubscribe(n)
-			f.Unsubscribe(n)
+			number, ok := client.Subscribe(c.wish(ports.LifecycleEvent, nil))
+			assert.True(t, ok)
+			assert.Equal(t, n, number)
+			assert.False(t, other.Unsubscribe(n), "it is not the other's")
+			assert.True(t, client.Unsubscribe(n))
+			assert.False(t, client.Unsubscribe(n))
 		}
 		f.Publish(event(ports.LifecycleEvent, "a", 1))
 		synctest.Wait()
@@ -87,8 +121,8 @@ func TestNumbersAreNeverUsedAgain(t *testing.T) {
 func TestReceiversHearOnlyOfWhatTheyMaySee(t *testing.T) {
 	inBubble(t, "secret", func(f *feed.Feed) {
 		var root, user collector
-		f.Subscribe(access.Caller{}, root.wish(ports.LifecycleEvent, nil))
-		f.Subscribe(access.Caller{UID: 1000}, user.wish(ports.LifecycleEvent, nil))
+		hear(f, access.Caller{}, root.wish(ports.LifecycleEvent, nil))
+		hear(f, access.Caller{UID: 1000}, user.wish(ports.LifecycleEvent, nil))
 		f.Publish(event(ports.LifecycleEvent, "secret", 1))
 		f.Publish(event(ports.LifecycleEvent, "open", 2))
 		synctest.Wait()
@@ -101,17 +135,14 @@ func TestSlowReceiversLoseTheOldest(t *testing.T) {
 	inBubble(t, "", func(f *feed.Feed) {
 		release := make(chan struct{})
 		var slow []int
-		f.Subscribe(access.Caller{}, ports.Subscription{Deliver: func(e ports.Event) {
+		hear(f, access.Caller{}, ports.Subscription{Deliver: func(e ports.Event) {
 			<-release
-			slow = append(slow, int(e.Change.Detail)<<8+e.Container.ID)
+			slow = append(slow, e.Container.ID)
 		}})
 		var quick collector
-		f.Subscribe(access.Caller{}, quick.wish(ports.LifecycleEvent, nil))
+		hear(f, access.Caller{}, quick.wish(ports.LifecycleEvent, nil))
 		publish := func(n int) {
-			e := event(ports.LifecycleEvent, "a", byte(n))
-			e.Change.Detail = 0
-			e.Container.ID = n
-			f.Publish(e)
+			f.Publish(ports.Event{Container: container.Identity{Name: "a", ID: n}})
 		}
 		publish(0)
 		synctest.Wait() // the slow one is busy with 0
@@ -132,40 +163,56 @@ func TestSlowReceiversLoseTheOldest(t *testing.T) {
 	})
 }
 
-func TestUnsubscribeWaitsForDelivery(t *testing.T) {
-	inBubble(t, "", func(f *feed.Feed) {
-		release, delivered := make(chan struct{}), 0
-		number := f.Subscribe(access.Caller{}, ports.Subscription{Deliver: func(ports.Event) {
-			<-release
-			delivered++
-		}})
-		f.Publish(event(ports.LifecycleEvent, "a", 1))
-		f.Publish(event(ports.LifecycleEvent, "a", 2))
-		synctest.Wait()
-		over := make(chan struct{})
-		go func() {
-			f.Unsubscribe(number)
-			close(over)
-		}()
-		synctest.Wait()
-		select {
-		case <-over:
-			t.Error("Unsubscribe returned during a delivery")
-		default:
-		}
-		close(release)
-		<-over
-		assert.Equal(t, 1, delivered, "what was queued is not delivered any more")
-	})
+func TestEndingWaitsForDelivery(t *testing.T) {
+	for name, end := range map[string]func(c *feed.Client, number int){
+		"Unsubscribe": func(c *feed.Client, number int) { c.Unsubscribe(number) },
+		"Leave":       func(c *feed.Client, _ int) { c.Leave() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, "", func(f *feed.Feed) {
+				release, delivered := make(chan struct{}), 0
+				client, number := hear(f, access.Caller{}, ports.Subscription{Deliver: func(ports.Event) {
+					<-release
+					delivered++
+				}})
+				f.Publish(event(ports.LifecycleEvent, "a", 1))
+				f.Publish(event(ports.LifecycleEvent, "a", 2))
+				synctest.Wait()
+				over := make(chan struct{})
+				go func() {
+					end(client, number)
+					close(over)
+				}()
+				synctest.Wait()
+				select {
+				case <-over:
+					t.Error("it returned during a delivery")
+				default:
+				}
+				close(release)
+				<-over
+				synctest.Wait()
+				assert.Equal(t, 1, delivered, "what was queued is not delivered any more")
+				client.Leave()
+				_, ok := client.Subscribe(ports.Subscription{})
+				assert.False(t, ok)
+			})
+		})
+	}
 }
 
 func TestClosedFeedIsSilent(t *testing.T) {
 	inBubble(t, "", func(f *feed.Feed) {
 		var c collector
+		before, _ := hear(f, access.Caller{}, c.wish(ports.LifecycleEvent, nil))
 		f.Close()
-		f.Unsubscribe(f.Subscribe(access.Caller{}, c.wish(ports.LifecycleEvent, nil)))
+		after, number := hear(f, access.Caller{}, c.wish(ports.LifecycleEvent, nil))
 		f.Publish(event(ports.LifecycleEvent, "a", 1))
 		synctest.Wait()
 		assert.Empty(t, c.got)
+		assert.True(t, after.Unsubscribe(number))
+		before.Leave()
+		after.Leave()
+		f.Close()
 	})
 }

@@ -1,0 +1,185 @@
+package feed
+
+import (
+	"sync"
+
+	"virtlxcd/domain/access"
+	"virtlxcd/ports"
+)
+
+// Client is one receiver with its subscriptions and its queue.
+type Client struct {
+	feed   *Feed
+	caller access.Caller
+	wake   chan struct{} // one token: the queue is not empty
+	stop   chan struct{}
+	done   chan struct{}
+
+	mu            sync.Mutex
+	subscriptions map[int]*subscription
+	left          bool
+	queue         []delivery
+	lost          int           // events dropped since the queue was last empty
+	current       *subscription // what is being delivered, nil: nothing
+	delivered     chan struct{} // closed when that is over
+}
+
+type subscription struct {
+	number int
+	wish   ports.Subscription
+	ended  bool
+}
+
+type delivery struct {
+	to    *subscription
+	event ports.Event
+}
+
+// Subscribe starts delivery and returns a number that is never used again. ok is
+// false for a client that has left.
+func (c *Client) Subscribe(wish ports.Subscription) (number int, ok bool) {
+	c.mu.Lock()
+	left := c.left
+	c.mu.Unlock()
+	if left {
+		return 0, false
+	}
+	number = c.feed.admit(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.left {
+		c.subscriptions[number] = &subscription{number: number, wish: wish}
+		return number, true
+	}
+	return 0, false
+}
+
+// Unsubscribe ends delivery; when it returns, none is under way. It must not be
+// called from Deliver. False: the client has no such subscription.
+func (c *Client) Unsubscribe(number int) bool {
+	c.mu.Lock()
+	s := c.subscriptions[number]
+	if s == nil {
+		c.mu.Unlock()
+		return false
+	}
+	delete(c.subscriptions, number)
+	s.ended = true
+	var busy chan struct{}
+	if c.current == s {
+		busy = c.delivered
+	}
+	c.mu.Unlock()
+	if busy != nil {
+		<-busy
+	}
+	return true
+}
+
+// Leave ends all subscriptions and waits until none is being delivered. Leaving
+// twice is harmless.
+func (c *Client) Leave() {
+	c.mu.Lock()
+	c.left = true
+	clear(c.subscriptions)
+	c.queue = nil
+	c.mu.Unlock()
+	if c.feed.dismiss(c) {
+		close(c.stop)
+		<-c.done
+	}
+}
+
+func (c *Client) push(event ports.Event) {
+	c.mu.Lock()
+	before := len(c.queue)
+	for _, s := range c.subscriptions {
+		if s.wants(&event) {
+			c.queue = append(c.queue, delivery{s, event})
+		}
+	}
+	if surplus := len(c.queue) - QueueLimit; surplus > 0 {
+		c.queue = c.queue[surplus:]
+		c.lost += surplus
+	}
+	news := len(c.queue) > before || c.lost > 0
+	c.mu.Unlock()
+	if !news {
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *subscription) wants(event *ports.Event) bool {
+	return s.wish.Kind == event.Kind &&
+		(s.wish.Container == nil || *s.wish.Container == event.Container.UUID)
+}
+
+func (c *Client) run() {
+	defer close(c.done)
+	for {
+		select {
+		case <-c.stop:
+			return
+		case <-c.wake:
+		}
+		events, lost := c.take()
+		if lost > 0 {
+			c.feed.log.Warn("a client was too slow and lost events", "uid", c.caller.UID, "lost", lost)
+		}
+		for i := range events {
+			if c.stopped() {
+				return
+			}
+			c.deliver(&events[i])
+		}
+	}
+}
+
+// take empties the queue.
+func (c *Client) take() (events []delivery, lost int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	events, lost = c.queue, c.lost
+	c.queue, c.lost = nil, 0
+	return events, lost
+}
+
+func (c *Client) stopped() bool {
+	select {
+	case <-c.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Client) deliver(d *delivery) {
+	who := &d.event.Container
+	object := ports.AccessObject{Name: who.Name, UUID: who.UUID}
+	if c.feed.access.Check(c.feed.ctx, c.caller, access.Getattr, object) != nil || !c.begin(d.to) {
+		return
+	}
+	defer c.end()
+	d.to.wish.Deliver(d.event)
+}
+
+func (c *Client) begin(s *subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.ended || c.left {
+		return false
+	}
+	c.current, c.delivered = s, make(chan struct{})
+	return true
+}
+
+func (c *Client) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.delivered)
+	c.current, c.delivered = nil, nil
+}

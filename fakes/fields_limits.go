@@ -1,0 +1,82 @@
+package fakes
+
+import (
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/policy"
+)
+
+// limits names the limits that are sizes.
+var limits = []struct {
+	name string
+	at   func(*policy.Limits) **uint64
+}{
+	{"hard", func(l *policy.Limits) **uint64 { return &l.MemoryHard }},
+	{"soft", func(l *policy.Limits) **uint64 { return &l.MemorySoft }},
+	{"swap", func(l *policy.Limits) **uint64 { return &l.SwapHard }},
+	{"shares", func(l *policy.Limits) **uint64 { return &l.CPUShares }},
+	{"period", func(l *policy.Limits) **uint64 { return &l.CPUPeriod }},
+	{"pids", func(l *policy.Limits) **uint64 { return &l.PIDs }},
+}
+
+func getLimits(d *definition) [][]string { return limitWords(&d.Limits) }
+
+func limitWords(l *policy.Limits) (lines [][]string) {
+	for _, limit := range limits {
+		if value := *limit.at(l); value != nil {
+			lines = append(lines, []string{limit.name, strconv.FormatUint(*value, 10)})
+		}
+	}
+	if l.CPUQuota != nil {
+		lines = append(lines, []string{"quota", strconv.FormatInt(*l.CPUQuota, 10)})
+	}
+	if l.BlockWeight != nil {
+		lines = append(lines, []string{"weight", strconv.FormatUint(uint64(*l.BlockWeight), 10)})
+	}
+	if l.CPUSet != "" {
+		lines = append(lines, []string{"cpuset", l.CPUSet})
+	}
+	return lines
+}
+
+func printLimits(l *policy.Limits) (text string) {
+	for _, words := range limitWords(l) {
+		text += " " + strings.Join(words, "=")
+	}
+	return text
+}
+
+func setLimit(d *definition, words []string) error {
+	if len(words) != 2 {
+		return errWords
+	}
+	if words[0] == "cpuset" {
+		d.Limits.CPUSet = words[1]
+		return nil
+	}
+	n, err := strconv.ParseInt(words[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	return setNumber(&d.Limits, words[0], n)
+}
+
+func setNumber(l *policy.Limits, name string, n int64) error {
+	switch name {
+	case "quota":
+		l.CPUQuota = &n
+		return nil
+	case "weight":
+		l.BlockWeight = new(uint(n))
+		return nil
+	}
+	for _, limit := range limits {
+		if limit.name == name {
+			*limit.at(l) = new(uint64(n))
+			return nil
+		}
+	}
+	return fault.New(fault.BadDefinition, fault.Document, "unknown limit '%s'", name)
+}

@@ -1,0 +1,38 @@
+package fakes
+
+import (
+	"strconv"
+	"strings"
+
+	"virtlxcd/domain/fault"
+)
+
+// join makes a line; words that are empty or hard to read back are quoted.
+func join(key string, words []string) string {
+	line := key
+	for _, word := range words {
+		if word == "" || strings.ContainsAny(word, " \t\r\n\"\\") {
+			word = strconv.Quote(word)
+		}
+		line += " " + word
+	}
+	return line
+}
+
+// split takes a line apart.
+func split(line string) (words []string, err error) {
+	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimSpace(rest) {
+		if rest[0] != '"' {
+			word, after, _ := strings.Cut(rest, " ")
+			words, rest = append(words, word), after
+			continue
+		}
+		quoted, err := strconv.QuotedPrefix(rest)
+		if err != nil {
+			return nil, fault.New(fault.Malformed, fault.Document, "unbalanced quotes in '%s'", strings.TrimSpace(line))
+		}
+		word, _ := strconv.Unquote(quoted)
+		words, rest = append(words, word), rest[len(quoted):]
+	}
+	return words, nil
+}
