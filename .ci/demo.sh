@@ -23,7 +23,7 @@ die() {
 # crash can leave a process, and orphans are reaped whatever the host's process 1 is.
 outer() {
 	[ "$(id -u)" -eq 0 ] || die "needs root: namespaces, mounts and control groups are made"
-	.ci/packages.sh virsh busybox script setsid unshare ps
+	.ci/packages.sh virsh busybox script setsid unshare
 	busybox --list >/dev/null 2>&1 || die "busybox does not work"
 	prefix=$(mktemp -d /tmp/vlx-XXXXXX) # short: socket addresses are (unix(7))
 	chmod 755 "$prefix"
@@ -96,7 +96,7 @@ root() {
 	mkdir -p "$prefix/root/bin"
 	cp "$(command -v busybox)" "$prefix/root/bin/busybox"
 	local applet
-	for applet in sh echo hostname id ls ps uname ip mount cat; do
+	for applet in sh ls ps cat id ip mount hostname; do
 		ln -sf busybox "$prefix/root/bin/$applet"
 	done
 }
@@ -133,28 +133,43 @@ boot() {
 }
 
 # console types a command into the container's console and leaves once its
-# result is there. It talks to virsh through a terminal, which virsh wants.
+# result is there. It talks to virsh through a terminal, which virsh wants; what
+# is typed before virsh has that ready is lost, so it is typed again.
 console() {
-	local typed=$1 result=$2 line seen=false
+	local typed=$1 result=$2 line part='' got typings=1
 	printf '\n$ virsh console demo\n'
-	coproc script -qec "virsh -q -c '$uri' console demo" /dev/null 2>&1
+	coproc timeout 60 script -qec "virsh -c '$uri' console demo" /dev/null 2>&1
 	local from=${COPROC[0]} to=${COPROC[1]} pid=$COPROC_PID
 	printf '%s\n' "$typed" >&"$to"
-	while IFS= read -r -t 15 line <&"$from"; do
-		line=${line//$'\r'/}
-		case $line in
-		"Authorization not available."*) continue ;; # virsh, where there is no polkit
-		esac
-		printf '%s\n' "${line//$'\e[6n'/}"
-		case $line in
-		*"$result"*)
-			seen=true
+	while true; do
+		got=0
+		IFS= read -r -t 2 line <&"$from" || got=$?
+		part+=$line
+		if [ $got -gt 128 ]; then # nothing for a while
+			[ $((typings++)) -lt 10 ] || break
+			printf '%s\n' "$typed" >&"$to" || break
+			continue
+		fi
+		show "$part"
+		[ $got -eq 0 ] || break
+		if [[ $part == *"$result"* ]]; then
 			printf '\x1d' >&"$to" # Ctrl-]
-			;;
-		esac
+			wait "$pid" || true
+			return
+		fi
+		part=
 	done
-	wait "$pid" || true
-	$seen || die "the console did not answer '$typed'"
+	kill "$pid" 2>/dev/null || true
+	die "the console did not answer '$typed'"
+}
+
+# show prints a line of a console without what only a terminal understands.
+show() {
+	local line=${1//$'\r'/}
+	case $line in
+	"Authorization not available."* | "") ;; # virsh, where there is no polkit
+	*) printf '%s\n' "${line//$'\e[6n'/}" ;;
+	esac
 }
 
 survive() {
@@ -181,12 +196,17 @@ complain() {
 
 # nothing says what is left of the daemon once it has been stopped.
 nothing() {
-	local left try
+	local left try process
 	for try in $(seq 100); do
 		left=$(
 			groups
 			grep -F "$prefix" /proc/self/mountinfo || true
-			ps -e -o pid=,ppid=,args= | awk -v own=$$ '$1 != own && $2 != own'
+			for process in /proc/[0-9]*; do # of this show alone: see outer
+				case ${process#/proc/} in
+				$$ | "$BASHPID") ;;
+				*) read -r process 2>/dev/null <"$process/stat" && echo "process $process" ;;
+				esac
+			done
 		)
 		[ -n "$left" ] || return 0
 		sleep 0.05
@@ -204,7 +224,7 @@ inner() {
 		wait_for_user
 		return
 	fi
-	console 'echo the answer is $((6 * 7)); hostname; ls /' 'the answer is 42'
+	console 'echo the answer is $((6 * 7))' 'the answer is 42'
 	survive
 	complain
 	say "the end"

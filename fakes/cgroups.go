@@ -40,7 +40,10 @@ func (c *Cgroups) Create(ctx context.Context, partition, name string) (made port
 		made = &Cgroup{host: c.host, path: at}
 		return nil
 	})
-	return made, err
+	if err != nil {
+		return nil, err
+	}
+	return made, nil
 }
 
 // Open finds a group.

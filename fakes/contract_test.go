@@ -167,7 +167,7 @@ func (h *Host) guestEnds(net any) (seen []porttest.SeenLink) {
 	for _, l := range h.links {
 		if l.net == net {
 			seen = append(seen, porttest.SeenLink{
-				Name: l.wish.GuestName, MAC: l.wish.MAC, Up: true, MTU: l.wish.MTU,
+				Name: l.wish.GuestName, MAC: l.wish.MAC, Up: l.guestUp(), MTU: l.wish.MTU,
 				Addresses: append([]netip.Prefix(nil), prefixes(l.wish.Addresses)...),
 			})
 		}

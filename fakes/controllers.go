@@ -23,7 +23,7 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 		made = c.host.connect(c.host.newKeeper(identity))
 		return nil
 	})
-	return made, err
+	return kept(made, err)
 }
 
 // Adopt connects to a process that runs, and cuts an older connection.
@@ -36,7 +36,7 @@ func (c *Controllers) Adopt(ctx context.Context, ref container.Controller) (foun
 		found = c.host.connect(k)
 		return nil
 	})
-	return found, err
+	return kept(found, err)
 }
 
 // backlog is how many reports may wait for a daemon that does not read them.
@@ -109,6 +109,15 @@ func (c *Controller) Close() error {
 	return nil
 }
 
+// keptHeld is kept for a set of descriptors.
+func keptHeld(held ports.Held, err error) (ports.Held, error) {
+	if err != nil {
+		closeHeld(held)
+		return ports.Held{}, err
+	}
+	return held, nil
+}
+
 func closeHeld(held ports.Held) {
 	for _, file := range slices.Concat(held.Terminals, held.Hosts) {
 		_ = file.Close()
@@ -148,7 +157,7 @@ func (c *Controller) Begin(ctx context.Context, order ports.Order) (held ports.H
 		held = c.host.give(g)
 		return nil
 	})
-	return held, err
+	return keptHeld(held, err)
 }
 
 // newGuest checks what an order carries.
@@ -210,7 +219,7 @@ func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (held por
 		held = c.host.giveAll(g)
 		return nil
 	})
-	return held, err
+	return keptHeld(held, err)
 }
 
 // Restore takes over a guest whose controller is dead. Consoles whose two

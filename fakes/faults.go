@@ -22,7 +22,7 @@ func (h *Host) FailNth(op string, n int, err error) {
 }
 
 // FailAfter makes the next call of op do its work and return err all the same,
-// as a reply that got lost.
+// as a reply that got lost: what it would have returned is closed.
 func (h *Host) FailAfter(op string, err error) { h.FailAfterNth(op, 1, err) }
 
 // FailAfterNth is FailAfter for the nth next call, counted from 1.

@@ -141,3 +141,47 @@ func TestRemovedBridgeFailsConnect(t *testing.T) {
 	assert.NoError(t, err)
 	assert.Len(t, h.Links(), 1)
 }
+
+// TestFailAfterClosesWhatNobodyGets calls everything that returns something to
+// close.
+func TestFailAfterClosesWhatNobodyGets(t *testing.T) {
+	h := hostWithPrograms(t)
+	r := started(t, h, "/bin/sleep")
+	process, err := NewProcesses(h).Open(t.Context(), r.held.PID, r.held.Start)
+	require.NoError(t, err)
+	defer process.Close()
+	other := order(t, h, "mail", "/bin/sleep")
+	for op, call := range map[string]func() (any, error){
+		"Controllers.Launch":  func() (any, error) { return NewControllers(h).Launch(t.Context(), other.Identity) },
+		"Controller.Reclaim":  func() (any, error) { return r.controller.Reclaim(t.Context(), r.order.Identity.UUID) },
+		"Controller.Begin":    func() (any, error) { return r.controller.Begin(t.Context(), other) },
+		"Processes.Open":      func() (any, error) { return NewProcesses(h).Open(t.Context(), r.held.PID, 0) },
+		"Process.Namespaces":  func() (any, error) { return process.Namespaces() },
+		"Terminals.Open":      func() (any, error) { return NewTerminals(h).Open(t.Context()) },
+		"Terminals.Attach":    func() (any, error) { return NewTerminals(h).Attach(t.Context(), r.path) },
+		"Links.Name":          func() (any, error) { return NewLinks(h).Name(t.Context(), []device.Link{{}}) },
+		"Cgroups.Open":        func() (any, error) { return NewCgroups(h).Open(t.Context(), other.Cgroup.Path()) },
+		"Store.Load":          func() (any, error) { return NewStore(h).Load(t.Context(), nil) },
+		"Entropy.NewMAC":      func() (any, error) { return NewEntropy(h).NewMAC() },
+		"HostInfo.Facts":      func() (any, error) { return NewHostInfo(h).Facts(t.Context()) },
+		"Controller.Abandon":  func() (any, error) { return nil, r.controller.Abandon(t.Context(), other.Identity.UUID) },
+		"Store.SetAutostart":  func() (any, error) { return nil, NewStore(h).SetAutostart(t.Context(), "x", false) },
+		"Process.Catches":     func() (any, error) { return process.Catches(sigTERM) },
+		"Process.Program":     func() (any, error) { return process.Program() },
+		"Store.RemoveStatus":  func() (any, error) { return nil, NewStore(h).RemoveStatus(t.Context(), "x") },
+		"Cgroup.AllowDevices": func() (any, error) { return nil, other.Cgroup.AllowDevices(t.Context(), nil) },
+	} {
+		open := h.OpenFiles()
+		h.FailAfter(op, errInjected)
+		_, err := call()
+		assert.ErrorIs(t, err, errInjected, op)
+		assert.Equal(t, open, h.OpenFiles(), op)
+		assert.NotContains(t, h.String(), "reserved", op)
+	}
+	h.FailAfter("Controllers.Adopt", errInjected)
+	adopted, err := NewControllers(h).Adopt(t.Context(), r.controller.Ref())
+	assert.ErrorIs(t, err, errInjected)
+	assert.Nil(t, adopted)
+	assert.NotContains(t, h.OpenFiles(), "connection to controller")
+	require.Empty(t, h.Pending())
+}

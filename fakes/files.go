@@ -35,6 +35,19 @@ func (h *Host) record(file *os.File, what string, of any) *os.File {
 	return file
 }
 
+// kept returns a result, unless an injected fault struck after it was made: then
+// it is closed, since the caller will not do it.
+func kept[T interface{ Close() error }](made T, err error) (T, error) {
+	if err == nil {
+		return made, nil
+	}
+	if any(made) != nil {
+		_ = made.Close()
+	}
+	var none T
+	return none, err
+}
+
 // behind returns the thing that a descriptor stands for, nil if it is closed or
 // none of ours. A duplicate counts as the original.
 func (h *Host) behind(file *os.File) any {

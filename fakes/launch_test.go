@@ -82,8 +82,7 @@ func TestGivingUpLeavesNothing(t *testing.T) {
 	}
 }
 
-// giveUp starts as far as it goes and takes everything back. A reply that was
-// lost leaves descriptors that only the death of the daemon closes.
+// giveUp starts as far as it goes and takes everything back.
 func giveUp(t *testing.T, h *Host, o ports.Order) {
 	t.Helper()
 	controller, err := NewControllers(h).Launch(t.Context(), o.Identity)

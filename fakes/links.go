@@ -26,6 +26,10 @@ type link struct {
 	net   *netns
 }
 
+// guestUp says whether the guest end was brought up: it is if it has an address
+// or the definition asks for it.
+func (l *link) guestUp() bool { return l.wish.LinkState == "up" || len(l.wish.Addresses) > 0 }
+
 // Links makes links of the Host.
 type Links struct{ host *Host }
 
@@ -47,7 +51,11 @@ func (l *Links) Name(ctx context.Context, links []device.Link) (named []device.L
 		}
 		return nil
 	})
-	return named, err
+	if err != nil {
+		l.Release(named)
+		return nil, err
+	}
+	return named, nil
 }
 
 // reserve completes a host name and keeps it from others.
@@ -150,6 +158,7 @@ type Link struct {
 	device.Link
 	Index     int
 	Container string // whose namespace the guest end is in
+	GuestUp   bool
 	Inside    []netip.Prefix
 	HostSide  []netip.Prefix
 }
@@ -160,7 +169,7 @@ func (h *Host) Links() (all []Link) {
 		h.forgetNets()
 		for _, l := range h.links {
 			all = append(all, Link{
-				Link: l.wish, Index: l.index, Container: l.net.name,
+				Link: l.wish, Index: l.index, Container: l.net.name, GuestUp: l.guestUp(),
 				Inside: prefixes(l.wish.Addresses), HostSide: prefixes(l.wish.HostSide.Addresses),
 			})
 		}

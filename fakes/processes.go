@@ -123,7 +123,7 @@ func (s *Processes) Open(ctx context.Context, pid int, start uint64) (found port
 		found = &Process{host: h, process: p, use: u}
 		return nil
 	})
-	return found, err
+	return kept(found, err)
 }
 
 // Process is a handle on one process.
@@ -220,5 +220,9 @@ func (p *Process) Namespaces() (files []*os.File, err error) {
 		}
 		return nil
 	})
-	return files, err
+	if err != nil {
+		closeHeld(ports.Held{Terminals: files})
+		return nil, err
+	}
+	return files, nil
 }

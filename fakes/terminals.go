@@ -57,6 +57,9 @@ func (s *Terminals) Open(ctx context.Context) (made ports.Terminal, err error) {
 		made = ports.Terminal{Path: t.path, Master: h.record(master, "master of "+t.path, t)}
 		return nil
 	})
+	if made.Master, err = kept(made.Master, err); err != nil {
+		made.Path = ""
+	}
 	return made, err
 }
 
@@ -92,7 +95,7 @@ func (s *Terminals) Attach(ctx context.Context, path string) (stream io.ReadWrit
 		stream = h.record(file, "stream on "+path, nil)
 		return nil
 	})
-	return stream, err
+	return kept(stream, err)
 }
 
 // hold makes the terminal the console of a guest.

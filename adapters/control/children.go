@@ -3,6 +3,7 @@ package control
 import (
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,9 +12,17 @@ import (
 // The others become init's.
 type children struct {
 	mu     sync.Mutex // guards all and closed
-	all    map[*os.File]bool
+	all    map[int]*child
 	closed bool
 	work   sync.WaitGroup
+}
+
+// child is a controller process, by its pid.
+type child struct {
+	process *os.Process
+	pidfd   *os.File
+	leaving bool          // holds nothing and was hung up on: it ends by itself
+	reaped  chan struct{} // closed when nobody waits for it any more
 }
 
 // watch reaps process when it ends. It waits in Go's poller, not in a thread.
@@ -22,42 +31,77 @@ func (c *children) watch(process *os.Process) {
 	if err != nil {
 		return // it stays a zombie until the daemon ends; nothing else is lost
 	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	one := &child{process: process, pidfd: os.NewFile(uintptr(fd), "pidfd"), reaped: make(chan struct{})}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		pidfd.Close()
+		one.pidfd.Close()
 		return
 	}
 	if c.all == nil {
-		c.all = map[*os.File]bool{}
+		c.all = map[int]*child{}
 	}
-	c.all[pidfd] = true
-	c.work.Go(func() { c.await(pidfd, process) })
+	c.all[process.Pid] = one
+	c.work.Go(func() { c.await(one) })
 }
 
 // await returns when the process was reaped or close was called.
-func (c *children) await(pidfd *os.File, process *os.Process) {
-	if raw, err := pidfd.SyscallConn(); err == nil {
+func (c *children) await(one *child) {
+	defer close(one.reaped)
+	pid := one.process.Pid
+	if raw, err := one.pidfd.SyscallConn(); err == nil {
 		_ = raw.Read(func(uintptr) bool { // an error means close
-			pid, err := unix.Wait4(process.Pid, nil, unix.WNOHANG, nil)
-			return pid == process.Pid || err == unix.ECHILD
+			got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			return got == pid || err == unix.ECHILD
 		})
 	}
 	c.mu.Lock()
-	delete(c.all, pidfd)
+	delete(c.all, pid)
 	c.mu.Unlock()
-	pidfd.Close()
-	process.Release()
+	one.pidfd.Close()
+	one.process.Release()
 }
 
-// close stops waiting.
-func (c *children) close() {
+// leave says that a controller holds nothing any more and was hung up on.
+func (c *children) leave(pid int) {
 	c.mu.Lock()
-	c.closed = true
-	for pidfd := range c.all {
-		pidfd.Close()
+	defer c.mu.Unlock()
+	if one := c.all[pid]; one != nil {
+		one.leaving = true
+	}
+}
+
+// leaveLimit is how long close waits for controllers that are about to end.
+const leaveLimit = 2 * time.Second
+
+// close waits for those that are about to end, so that their control group can
+// be removed, and stops waiting for the others.
+func (c *children) close() {
+	late := time.NewTimer(leaveLimit)
+	defer late.Stop()
+	for _, one := range c.shut() {
+		select {
+		case <-one.reaped:
+		case <-late.C:
+		}
+	}
+	c.mu.Lock()
+	for _, one := range c.all {
+		one.pidfd.Close()
 	}
 	c.mu.Unlock()
 	c.work.Wait()
+}
+
+// shut lets no more in and returns who is about to end.
+func (c *children) shut() (leaving []*child) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, one := range c.all {
+		if one.leaving {
+			leaving = append(leaving, one)
+		}
+	}
+	return leaving
 }

@@ -25,7 +25,8 @@ type Controller struct {
 	reports chan ports.Report
 	done    chan struct{} // closed when the connection has ended
 
-	mu      sync.Mutex // guards waiting and closed
+	mu      sync.Mutex // guards waiting, held and closed
+	held    map[container.UUID]bool
 	waiting map[container.UUID]chan *hold.Message
 	closed  bool
 }
@@ -38,7 +39,7 @@ func newController(ref container.Controller, conn *net.UnixConn, parent *Control
 	c := &Controller{
 		ref: ref, conn: conn, parent: parent, log: log,
 		reports: make(chan ports.Report, pendingReports), done: make(chan struct{}),
-		waiting: map[container.UUID]chan *hold.Message{},
+		waiting: map[container.UUID]chan *hold.Message{}, held: map[container.UUID]bool{},
 	}
 	go c.receive()
 	return c
@@ -54,6 +55,9 @@ func (c *Controller) Reports() <-chan ports.Report { return c.reports }
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
+	if len(c.held) == 0 {
+		c.parent.young.leave(c.ref.PID)
+	}
 	c.mu.Unlock()
 	err := c.conn.Close()
 	<-c.done
@@ -102,6 +106,7 @@ func closeAll(fds []int) {
 
 // dispatch hands a reply to who waits for it and queues a report.
 func (c *Controller) dispatch(m *hold.Message) {
+	c.count(m)
 	if kind, isReport := reportKinds[m.Kind]; isReport {
 		c.reports <- ports.Report{Number: m.Number, Container: m.UUID, Kind: kind, Exit: m.Exit, Held: held(m)}
 		return
@@ -120,6 +125,18 @@ func (c *Controller) dispatch(m *hold.Message) {
 var reportKinds = map[hold.Kind]ports.ReportKind{
 	hold.Exited: ports.ReportExited, hold.Restarted: ports.ReportRestarted,
 	hold.NeedsLinks: ports.ReportRestartNeedsLinks, hold.RestartFailed: ports.ReportRestartFailed,
+}
+
+// count keeps track of what the controller holds.
+func (c *Controller) count(m *hold.Message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch m.Kind {
+	case hold.Begun, hold.Reclaimed, hold.Restored:
+		c.held[m.UUID] = true
+	case hold.NotRun, hold.Abandoned, hold.Exited, hold.RestartFailed:
+		delete(c.held, m.UUID)
+	}
 }
 
 // ended tells everybody who waits and removes the socket of a controller that

@@ -111,6 +111,14 @@ func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.H
 		defer made.Close()
 		plan = made
 	}
+	if old.Process == nil {
+		found, err := open(old.PID, old.Start)
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		old.Process = found
+	}
 	files, done, err := c.files(&order, plan)
 	if err != nil {
 		return err
@@ -126,6 +134,19 @@ func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.H
 		return err
 	}
 	return c.check(reply, hold.Restored)
+}
+
+// open finds a process again by its number and start time.
+func open(pid int, start uint64) (*os.File, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.NotFound, "process %d is gone", pid)
+	}
+	if startTime(pid) != start {
+		unix.Close(fd)
+		return nil, fault.New(fault.NotFound, fault.Driver, "process %d is another one now", pid)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
 // Acknowledge implements ports.Controller.

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -157,6 +158,28 @@ func TestShutdownWaitsForChanges(t *testing.T) {
 	})
 }
 
+// TestNewsDuringShutdownAreForTheNextDaemon: they are not acknowledged.
+func TestNewsDuringShutdownAreForTheNextDaemon(t *testing.T) {
+	busyBench(t, func(r *rig, release chan struct{}) {
+		outcome := r.defining()
+		require.NoError(t, r.host.RebootInit("web"))
+		r.settle()
+		down := make(chan error, 1)
+		go func() { down <- r.driver.Shutdown(r.ctx) }()
+		r.settle()
+		require.NoError(t, r.host.ExitInit("web", fakes.Killed(11)))
+		r.settle()
+		close(release)
+		assert.NoError(t, <-outcome)
+		assert.NoError(t, <-down)
+		require.NoError(t, r.client.Close())
+		assert.Empty(t, r.host.OpenFiles())
+		r.boot()
+		assert.Equal(t, "shutoff crashed persistent", r.state("web"))
+		r.close()
+	})
+}
+
 func TestShutdownInTime(t *testing.T) {
 	busyBench(t, func(r *rig, _ chan struct{}) {
 		outcome := r.defining()
@@ -259,7 +282,43 @@ func (r *rig) meddle(random *rand.Rand, names []string) {
 func (r *rig) checkRefusal(err error) {
 	switch kind := fault.KindOf(err); {
 	case err == nil, kind == fault.NotFound, kind == fault.WrongState:
+	case strings.Contains(err.Error(), "controller is gone"), strings.Contains(err.Error(), "process has died"):
+		// killed in the middle of a start
 	default:
 		assert.NoError(r.t, err, fmt.Sprint(kind))
 	}
+}
+
+// freeAccess lets everything pass without the fake's bookkeeping.
+type freeAccess struct{}
+
+func (freeAccess) Check(context.Context, access.Caller, access.Permission, ports.AccessObject) error {
+	return nil
+}
+
+func BenchmarkListOf1000(b *testing.B) {
+	h := fakes.NewHost()
+	store := fakes.NewStore(h)
+	for i := range 1000 {
+		d := plain(fmt.Sprint("c", i), 0)
+		d.UUID = container.UUID{byte(i >> 8), byte(i)}
+		require.NoError(b, store.SaveDefinition(b.Context(), d))
+	}
+	world := driver.Ports{
+		Store: store, Codec: codec{fakes.NewEntropy(h)}, Controllers: fakes.NewControllers(h),
+		Cgroups: fakes.NewCgroups(h), Links: fakes.NewLinks(h), Terminals: fakes.NewTerminals(h),
+		Processes: fakes.NewProcesses(h), HostInfo: fakes.NewHostInfo(h), Access: freeAccess{},
+	}
+	d, err := driver.New(world, driver.Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(b, err)
+	require.NoError(b, d.Recover(b.Context()))
+	client, err := d.Connect(b.Context(), access.Caller{})
+	require.NoError(b, err)
+	for b.Loop() {
+		all, err := client.List(b.Context(), container.Filter{})
+		if err != nil || len(all) != 1000 {
+			b.Fatal(len(all), err)
+		}
+	}
+	require.NoError(b, d.Shutdown(context.Background()))
 }

@@ -167,7 +167,13 @@ func (d *Driver) sort(one *holder, report ports.Report) {
 	addressee, known := one.tenants[report.Container]
 	h.mu.Unlock()
 	n := note{report: report, holder: one}
-	if !known || !d.post(addressee, n) {
+	if known && d.post(addressee, n) {
+		return
+	}
+	select {
+	case <-d.desk.Closing(): // left for the next daemon
+		closeHeld(report.Held)
+	default:
 		d.discard(n)
 	}
 }

@@ -1,7 +1,9 @@
 package driver_test
 
 import (
+	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -132,4 +134,47 @@ func TestFaultsDuringAReboot(t *testing.T) {
 func TestNewNeedsEveryPort(t *testing.T) {
 	_, err := driver.New(driver.Ports{}, driver.Options{}, nil)
 	assert.Error(t, err)
+}
+
+func TestRebootThatNeedsLinksAndIsNotAllowed(t *testing.T) {
+	bench(t, func(r *rig) {
+		definition := mapped()
+		definition.OnReboot = "destroy"
+		r.define(definition)
+		off := r.host.String()
+		r.start("web")
+		r.happened()
+		require.NoError(t, r.host.RebootInit("web"))
+		assert.Equal(t, []string{"web stopped 0"}, r.happened())
+		assert.Equal(t, "shutoff shutdown persistent", r.state("web"))
+		assert.Equal(t, off, r.host.String())
+	})
+}
+
+// deafController never reports the end of a container.
+type deafController struct{ ports.Controllers }
+
+type silent struct{ ports.Controller }
+
+func (c deafController) Launch(ctx context.Context, who container.Identity) (ports.Controller, error) {
+	made, err := c.Controllers.Launch(ctx, who)
+	return &silent{made}, err
+}
+
+func (silent) Reports() <-chan ports.Report { return nil }
+
+func TestDestroyDoesNotWaitForEverForAReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, ctx: context.Background(), host: fakes.NewHost()}
+		r.wrap = func(p *driver.Ports) { p.Controllers = deafController{p.Controllers} }
+		r.boot()
+		r.host.Init("/sbin/init", fakes.Deaf())
+		r.create(plain("web", 1), ports.StartOptions{})
+		begun := time.Now()
+		require.NoError(t, r.client.Destroy(r.ctx, named("web")))
+		assert.Equal(t, 10*time.Second, time.Since(begun))
+		assert.Equal(t, "unknown to clients", r.state("web"))
+		assert.Contains(t, r.log.String(), "did not report the end")
+		r.close()
+	})
 }

@@ -29,6 +29,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 	for i := range stored {
 		d.recoverOne(ctx, facts, &stored[i])
 	}
+	d.sweep(ctx)
 	over := d.endedRuns()
 	for _, one := range d.holders.everyone() {
 		d.watch(one) // from here on gates count
@@ -36,7 +37,6 @@ func (d *Driver) Recover(ctx context.Context) error {
 	for _, t := range over {
 		d.awaitEnd(ctx, t.entry, t.run)
 	}
-	d.sweep(ctx)
 	return nil
 }
 

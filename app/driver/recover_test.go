@@ -248,3 +248,71 @@ func TestRecoverFailsWithoutFactsOrStore(t *testing.T) {
 		})
 	}
 }
+
+// TestRecoverNeverKills lets each call of a recovery fail once. The daemon after
+// the next one knows the container in any case.
+func TestRecoverNeverKills(t *testing.T) {
+	recovery := func(r *rig, inject func()) {
+		r.define(web())
+		r.start("web")
+		r.stop()
+		r.host.ForgetOps()
+		inject()
+	}
+	var all []call
+	bench(t, func(r *rig) {
+		recovery(r, func() {})
+		r.boot()
+		counts := map[string]int{}
+		for _, op := range r.host.Ops() {
+			counts[op]++
+			all = append(all, call{op, counts[op]})
+		}
+	})
+	require.NotEmpty(t, all)
+	for _, c := range all {
+		if c.op == "Access.Check" || c.op == "HostInfo.Facts" || c.op == "Store.Load" {
+			continue // the recovery itself fails, see TestRecoverFailsWithoutFactsOrStore
+		}
+		t.Run(c.op, func(t *testing.T) {
+			bench(t, func(r *rig) {
+				recovery(r, func() { r.host.FailNth(c.op, c.nth, assert.AnError) })
+				pid := r.host.InitPID("web")
+				require.NotZero(t, pid)
+				r.boot()
+				r.settle()
+				assert.Equal(t, pid, r.host.InitPID("web"))
+				r.restart(nil)
+				assert.Equal(t, "running unknown persistent", r.state("web"))
+				require.NoError(t, r.client.Destroy(r.ctx, named("web")))
+			})
+		})
+	}
+}
+
+func TestDestroyWithoutController(t *testing.T) {
+	bench(t, func(r *rig) {
+		r.define(web())
+		off := r.host.String()
+		r.start("web")
+		r.restart(func() { require.NoError(t, r.host.KillController("web")) })
+		assert.Equal(t, "running unknown persistent", r.state("web"))
+		require.NoError(t, r.client.Suspend(r.ctx, named("web")))
+		require.NoError(t, r.client.Destroy(r.ctx, named("web")))
+		events := r.happened()
+		assert.Equal(t, []string{"web suspended 0 running", "web stopped 1"}, events[len(events)-2:])
+		assert.Equal(t, off, r.host.String())
+	})
+}
+
+func TestStatusOfAnotherBootIsVoid(t *testing.T) {
+	bench(t, func(r *rig) {
+		r.create(plain("web", 1), ports.StartOptions{})
+		r.restart(func() {
+			status := container.Status{Definition: plain("web", 1), BootID: "another"}
+			require.NoError(t, fakes.NewStore(r.host).SaveStatus(r.ctx, &status))
+		})
+		assert.Equal(t, "unknown to clients", r.state("web"))
+		assert.NotContains(t, r.host.String(), "status:")
+	})
+}

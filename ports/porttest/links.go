@@ -54,6 +54,7 @@ func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
 		{"reserves names among many", linkReservesConcurrently},
 		{"avoids names in use", linkAvoids},
 		{"connects to a bridge", linkConnects},
+		{"brings the guest end up if asked", linkGuestUp},
 		{"connects without a bridge", linkEthernet},
 		{"sets the mtu", linkMTU},
 		{"configures the guest end", linkAddresses},
@@ -180,7 +181,23 @@ func linkConnects(t *testing.T, h LinksHarness) {
 	require.Len(t, guest, 1)
 	assert.Equal(t, "eth0", guest[0].Name)
 	assert.Equal(t, link.MAC, guest[0].MAC)
-	assert.True(t, guest[0].Up)
+}
+
+// linkGuestUp: a guest end without an address is the guest's to bring up,
+// unless the definition says otherwise.
+func linkGuestUp(t *testing.T, h LinksHarness) {
+	netns := h.Netns(t)
+	idle, asked, addressed := bridged(h, "vlxu0", "eth0", 1), bridged(h, "vlxu1", "eth1", 2), bridged(h, "vlxu2", "eth2", 3)
+	asked.LinkState = "up"
+	addressed.Addresses = []device.Address{{IP: netip.MustParseAddr("192.0.2.2"), Prefix: 28}}
+	for _, link := range []device.Link{idle, asked, addressed} {
+		connect(t, h, link, netns)
+	}
+	for name, up := range map[string]bool{"eth0": false, "eth1": true, "eth2": true} {
+		link := find(h.Guest(t, netns), name)
+		require.NotNil(t, link, name)
+		assert.Equal(t, up, link.Up, name)
+	}
 }
 
 func linkEthernet(t *testing.T, h LinksHarness) {

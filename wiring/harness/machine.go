@@ -94,17 +94,19 @@ func (m *Machine) Kill() error {
 	m.daemon = nil
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	// Without use cases nothing can be done any more for those who hang up.
-	if err := ended.Driver.Shutdown(ctx); err != nil {
-		return errors.Join(err, ended.stop(context.Background()))
-	}
+	// Without use cases nothing can be done any more for those who hang up. What
+	// this does not wait for, stop does.
+	_ = ended.Driver.Shutdown(ctx)
 	m.Host.KillDaemon()
 	return ended.stop(context.Background())
 }
 
 // Boot switches the machine off and on, without a daemon afterwards.
 func (m *Machine) Boot() error {
-	err := m.Kill()
+	var err error
+	if m.daemon != nil {
+		err = m.Kill()
+	}
 	m.Host.Boot()
 	return err
 }

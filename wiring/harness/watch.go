@@ -2,26 +2,38 @@ package harness
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"virtlxcd/app/driver"
 	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
 	"virtlxcd/ports"
 )
 
-// watch stands between the clients' side and the use cases and tells when
-// something happened that clients cannot see: a test may wait for it.
+// Call is a call of the use cases that a test may wait for, because a client in
+// another process does not tell when it has made it.
+type Call string
+
+// The calls that are counted when they return, whatever they return.
+const (
+	Subscribe   Call = "Subscribe"
+	OpenConsole Call = "OpenConsole"
+)
+
+// watch stands between the clients' side and the use cases and tells what
+// happens there.
 type watch struct {
 	*driver.Driver
 	autostarted chan struct{} // closed when autostart is done
 
-	mu         sync.Mutex // guards what follows
-	subscribed int
-	changed    chan struct{} // closed and replaced when subscribed changes
+	mu      sync.Mutex // guards what follows
+	calls   map[Call]int
+	changed chan struct{} // closed and replaced when calls change
 }
 
 func newWatch(cases *driver.Driver) *watch {
-	return &watch{Driver: cases, autostarted: make(chan struct{}), changed: make(chan struct{})}
+	return &watch{Driver: cases, autostarted: make(chan struct{}), calls: map[Call]int{}, changed: make(chan struct{})}
 }
 
 // StartAutostarted tells when it is done.
@@ -30,7 +42,7 @@ func (w *watch) StartAutostarted(ctx context.Context) error {
 	return w.Driver.StartAutostarted(ctx)
 }
 
-// Connect lets a client in whose subscriptions are counted.
+// Connect lets a client in whose calls are counted.
 func (w *watch) Connect(ctx context.Context, caller access.Caller) (ports.Connection, error) {
 	c, err := w.Driver.Connect(ctx, caller)
 	if err != nil {
@@ -44,40 +56,42 @@ type watched struct {
 	watch *watch
 }
 
-// Subscribe is counted once it has happened.
+// Subscribe is counted.
 func (c watched) Subscribe(ctx context.Context, wish ports.Subscription) (int, error) {
-	number, err := c.Connection.Subscribe(ctx, wish)
-	if err == nil {
-		c.watch.count()
-	}
-	return number, err
+	defer c.watch.count(Subscribe)
+	return c.Connection.Subscribe(ctx, wish)
 }
 
-func (w *watch) count() {
+// OpenConsole is counted.
+func (c watched) OpenConsole(ctx context.Context, ref container.Ref, device string) (io.ReadWriteCloser, error) {
+	defer c.watch.count(OpenConsole)
+	return c.Connection.OpenConsole(ctx, ref, device)
+}
+
+func (w *watch) count(call Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.subscribed++
+	w.calls[call]++
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-func (w *watch) subscriptions() (n int, changed <-chan struct{}) {
+func (w *watch) counted(call Call) (n int, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.subscribed, w.changed
+	return w.calls[call], w.changed
 }
 
-// Subscriptions is how many subscriptions the daemon has taken so far, ended
-// ones included.
-func (m *Machine) Subscriptions() int {
-	n, _ := m.daemon.Watch.subscriptions()
+// Calls is how many such calls clients have made of the running daemon.
+func (m *Machine) Calls(call Call) int {
+	n, _ := m.daemon.Watch.counted(call)
 	return n
 }
 
-// AwaitSubscriptions waits until the daemon has taken n subscriptions in all.
-func (m *Machine) AwaitSubscriptions(ctx context.Context, n int) error {
+// AwaitCalls waits until clients have made n such calls in all.
+func (m *Machine) AwaitCalls(ctx context.Context, call Call, n int) error {
 	for {
-		have, changed := m.daemon.Watch.subscriptions()
+		have, changed := m.daemon.Watch.counted(call)
 		if have >= n {
 			return nil
 		}

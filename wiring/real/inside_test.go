@@ -21,7 +21,7 @@ cat /proc/1/stat >/out/stat
 cat /proc/1/cgroup >/out/cgroup
 cat /proc/1/mounts >/out/mounts
 cat /proc/1/uid_map >/out/uid_map
-ls -ln /proc/1/fd >/out/fd
+(ls -ln /proc/1/fd) >/out/fd
 ls -ln /dev >/out/dev
 ls -ln /dev/pts >/out/pts
 ls /sys/fs/cgroup >/out/groups
@@ -30,12 +30,12 @@ ps -o pid,args >/out/processes
 ip addr >/out/addresses 2>&1
 { hostname; pwd; id; tty; echo "$0 $@"; } >/out/identity 2>&1
 { echo x >/dev/null && echo null; head -c 1 /dev/zero >/dev/null && echo zero; } >/out/opened 2>&1
-mknod /tmp/vlxnode b 7 99 2>/out/mknod && { head -c 1 /tmp/vlxnode; rm /tmp/vlxnode; } >>/out/mknod 2>&1
+mknod /tmp/vlxnode b 7 99 2>/out/mknod && { head -c 1 /tmp/vlxnode; rm -f /tmp/vlxnode; } >>/out/mknod 2>&1
 for f in /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs; do
 	[ -e $f ] && { echo $$ >$f && echo "wrote $f"; } 2>&1
 done >/out/joined
 touch /sys/kernel/vlx 2>/out/sys
-echo 1 >/proc/sys/kernel/printk 2>/out/procsys
+(echo 1 >/proc/sys/kernel/printk) 2>/out/procsys
 echo all seen
 trap 'exit 0' TERM
 while :; do sleep 1000 & wait; done

@@ -21,14 +21,14 @@ type terminal struct {
 	file   *os.File
 	seen   strings.Builder
 	chunks chan string
+	done   chan struct{}
 }
 
 // newTerminal reads file in the background until it is closed.
 func newTerminal(t *testing.T, file *os.File) *terminal {
-	term := &terminal{t: t, file: file, chunks: make(chan string, 1024)}
-	done := make(chan struct{})
+	term := &terminal{t: t, file: file, chunks: make(chan string, 1024), done: make(chan struct{})}
 	go func() {
-		defer close(done)
+		defer close(term.done)
 		defer close(term.chunks)
 		buffer := make([]byte, 4096)
 		for {
@@ -41,13 +41,16 @@ func newTerminal(t *testing.T, file *os.File) *terminal {
 			}
 		}
 	}()
-	t.Cleanup(func() {
-		file.Close()
-		for range term.chunks { // lets the reader end
-		}
-		<-done
-	})
+	t.Cleanup(term.close)
 	return term
+}
+
+// close hangs up: of several readers of one terminal each gets only a part.
+func (term *terminal) close() {
+	term.file.Close()
+	for range term.chunks { // lets the reader end
+	}
+	<-term.done
 }
 
 // typed sends keys.

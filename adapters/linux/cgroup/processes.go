@@ -69,6 +69,9 @@ func populated(dir string) (bool, error) {
 	if text, err := readSmall(dir+"/cgroup.events", buf[:]); err == nil {
 		return eventSet(text, "populated"), nil
 	}
+	if text, err := readSmall(dir+"/cgroup.procs", buf[:]); err == nil && len(text) > 0 {
+		return true, nil
+	}
 	pids, err := members(dir)
 	if err != nil {
 		return false, failed(err, "unable to list the processes of '%s'", dir)

@@ -22,7 +22,6 @@ const (
 	processCount
 	events
 	freezerState
-	processList // version 1 only, where no event tells
 	counterFiles
 )
 
@@ -43,10 +42,11 @@ type counters struct {
 // Usage: see ports.Cgroup. NotFound once the group is gone.
 func (g *Group) Usage(context.Context) (usage.Usage, error) {
 	u, err := g.readCounters()
-	if err != nil || u.Populated || g.unified() {
+	if err != nil || g.unified() {
 		return u, err
 	}
-	// Without events only the group's own list was read: look below.
+	// Version 1 answers from an open list with what it was up to a second ago:
+	// without events it has to be opened anew each time.
 	u.Populated, err = populated(g.dirs[g.processes()])
 	return u, err
 }
@@ -131,7 +131,6 @@ func (g *Group) counterPaths() (paths [counterFiles]string) {
 	if dir, _, ok := g.dir("freezer"); ok {
 		paths[freezerState] = dir + "/freezer.state"
 	}
-	paths[processList] = g.dirs[g.processes()] + "/cgroup.procs"
 	return paths
 }
 
@@ -201,7 +200,5 @@ func note(u *usage.Usage, which int, text []byte) {
 		u.Frozen, u.Populated = eventSet(text, "frozen"), eventSet(text, "populated")
 	case freezerState:
 		u.Frozen = len(text) >= 6 && string(text[:6]) == "FROZEN"
-	case processList:
-		u.Populated = len(text) > 0
 	}
 }

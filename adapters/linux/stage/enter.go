@@ -101,7 +101,7 @@ func (e *entering) one(op *step.Op) error {
 	case step.MakePrivate:
 		return unix.Mount("", op.Path, "", unix.MS_REC|unix.MS_PRIVATE, "")
 	case step.Pivot:
-		return e.pivot(e.slots[op.Slot], op.Path)
+		return e.pivot(e.slots[op.Slot])
 	case step.Forget:
 		return e.forget()
 	case step.Link:

@@ -6,13 +6,14 @@ import (
 	"virtlxcd/domain/launch/step"
 )
 
-// pivot makes the detached mount the root. The old root stays mounted on top of
-// it, where no path leads, until forget.
-func (e *entering) pivot(root int, place string) (err error) {
+// pivot makes the detached mount the root. It is first attached at "/", because
+// the way to its source may be closed to the root of an id map. The old root
+// stays mounted on top of it, where no path leads, until forget.
+func (e *entering) pivot(root int) (err error) {
 	if e.oldRoot, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, place, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return err
 	}
 	if err := unix.Fchdir(root); err != nil {
