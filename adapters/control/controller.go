@@ -18,12 +18,15 @@ import (
 
 // Controller implements ports.Controller over one connection.
 type Controller struct {
-	ref     container.Controller
-	conn    *net.UnixConn
-	parent  *Controllers
-	log     *slog.Logger
-	reports chan ports.Report
-	done    chan struct{} // closed when the connection has ended
+	ref    container.Controller
+	conn   *net.UnixConn
+	parent *Controllers
+	log    *slog.Logger
+	// complaints is the log of the container it was launched for; set before
+	// anybody else knows the controller. Nil for an adopted one.
+	complaints *os.File
+	reports    chan ports.Report
+	done       chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex // guards waiting, held and closed
 	held    map[container.UUID]bool
@@ -35,9 +38,9 @@ type Controller struct {
 // A controller reports a container's end once, so this is never reached.
 const pendingReports = 1024
 
-func newController(ref container.Controller, conn *net.UnixConn, parent *Controllers, log *slog.Logger) *Controller {
+func newController(ref container.Controller, conn *net.UnixConn, parent *Controllers) *Controller {
 	c := &Controller{
-		ref: ref, conn: conn, parent: parent, log: log,
+		ref: ref, conn: conn, parent: parent, log: parent.log.With("controller", ref.PID),
 		reports: make(chan ports.Report, pendingReports), done: make(chan struct{}),
 		waiting: map[container.UUID]chan *hold.Message{}, held: map[container.UUID]bool{},
 	}
@@ -61,7 +64,18 @@ func (c *Controller) Close() error {
 	c.mu.Unlock()
 	err := c.conn.Close()
 	<-c.done
+	if c.complaints != nil {
+		c.complaints.Close()
+	}
+	c.parent.spare.refill()
 	return err
+}
+
+// isGone says whether the connection has ended.
+func (c *Controller) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // receive passes messages on until the connection ends.

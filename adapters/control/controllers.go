@@ -4,6 +4,8 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -36,6 +38,7 @@ type Controllers struct {
 	image   *os.File
 	nursery *nursery
 	young   children
+	spare   spare
 	sockets *os.File // the State directory
 	log     *slog.Logger
 }
@@ -53,7 +56,9 @@ func New(options Options, log *slog.Logger) (*Controllers, error) {
 		image.Close()
 		return nil, err
 	}
-	return &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options.Group), log: log}, nil
+	c := &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options.Group), log: log}
+	c.spare.breed(c.spawn)
+	return c, nil
 }
 
 func openDirs(options Options) (*os.File, error) {
@@ -71,17 +76,37 @@ func openDirs(options Options) (*os.File, error) {
 
 // Close lets go of what New took. Controllers run on.
 func (c *Controllers) Close() error {
+	c.spare.close()
 	c.nursery.close()
 	c.young.close()
 	return errors.Join(c.image.Close(), c.sockets.Close())
 }
 
-// Launch implements ports.Controllers.
+// Launch implements ports.Controllers. A spare is there as a rule.
 func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (ports.Controller, error) {
-	name := identity.UUID.String() + ".sock"
+	path := filepath.Join(c.options.Log, identity.Name+".log")
+	complaints, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot open the log file '%s'", path)
+	}
+	one := c.spare.take()
+	if one == nil {
+		if one, err = c.spawn(ctx); err != nil {
+			complaints.Close()
+			return nil, err
+		}
+	}
+	one.complaints = complaints
+	return one, nil
+}
+
+// spawn starts a controller that holds nothing yet.
+func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
+	name := newName() + ".sock"
+	path := filepath.Join(c.options.State, name)
 	listener, err := c.listen(name)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot make the control socket '%s'", filepath.Join(c.options.State, name))
+		return nil, fault.Wrap(err, fault.System, "cannot make the control socket '%s'", path)
 	}
 	defer listener.Close()
 	ours, theirs, err := pair()
@@ -89,34 +114,23 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 		return nil, fault.Wrap(err, fault.System, "cannot make a control connection")
 	}
 	defer theirs.Close()
-	path := filepath.Join(c.options.State, name)
-	process, err := c.start(ctx, identity.Name, path, listener, theirs)
+	process, err := c.nursery.start(ctx, birth{
+		program: c.options.Program, socket: path, files: []*os.File{listener, theirs},
+	})
 	if err != nil {
 		ours.Close()
 		os.Remove(path)
-		return nil, err
+		return nil, fault.Wrap(err, fault.System, "cannot execute the controller '%s'", c.options.Program)
 	}
 	c.young.watch(process)
 	ref := container.Controller{PID: process.Pid, Start: startTime(process.Pid), Socket: path}
-	return newController(ref, ours, c, c.log.With("container", identity.Name)), nil
+	return newController(ref, ours, c), nil
 }
 
-// start executes the program with its log as standard error.
-func (c *Controllers) start(ctx context.Context, name, socket string, listener, connection *os.File) (*os.Process, error) {
-	path := filepath.Join(c.options.Log, name+".log")
-	logFile, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot open the log file '%s'", path)
-	}
-	defer logFile.Close()
-	process, err := c.nursery.start(ctx, birth{
-		program: c.options.Program, arguments: []string{c.options.Program, "--name", name, "--socket", socket},
-		log: logFile, files: []*os.File{listener, connection},
-	})
-	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot execute the controller '%s'", c.options.Program)
-	}
-	return process, nil
+func newName() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 // Adopt implements ports.Controllers.
@@ -128,7 +142,7 @@ func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.
 	if err != nil {
 		return nil, c.lost(ref, err)
 	}
-	return newController(ref, connection, c, c.log.With("controller", ref.PID)), nil
+	return newController(ref, connection, c), nil
 }
 
 // lost removes the socket of a controller that is gone.

@@ -4,16 +4,16 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
 // birth is a program to be started.
 type birth struct {
-	program   string
-	arguments []string
-	log       *os.File
-	files     []*os.File
-	answer    chan born
+	program string
+	socket  string
+	files   []*os.File
+	answer  chan born
 }
 
 type born struct {
@@ -30,7 +30,11 @@ type nursery struct {
 }
 
 // environment of a controller: one thread of Go code is all it has.
-var environment = []string{"GOMAXPROCS=1"}
+var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+
+// room is what a controller's command line is filled up to, so that it can show
+// the name of what it holds later.
+const room = 512
 
 func newNursery(group func(context.Context) (*os.File, []*os.File, error)) *nursery {
 	n := &nursery{births: make(chan birth), done: make(chan struct{})}
@@ -70,7 +74,7 @@ func join(group func(context.Context) (*os.File, []*os.File, error)) *os.File {
 }
 
 func (b *birth) start(unified *os.File) (*os.Process, error) {
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +83,10 @@ func (b *birth) start(unified *os.File) (*os.Process, error) {
 	if unified != nil {
 		sys.UseCgroupFD, sys.CgroupFD = true, int(unified.Fd())
 	}
-	return os.StartProcess(b.program, b.arguments, &os.ProcAttr{
-		Dir: "/", Env: environment, Files: append([]*os.File{null, b.log, b.log}, b.files...), Sys: sys,
+	arguments := []string{b.program, "--socket", b.socket}
+	arguments = append(arguments, strings.Repeat(" ", max(0, room-len(strings.Join(arguments, " ")))))
+	return os.StartProcess(b.program, arguments, &os.ProcAttr{
+		Dir: "/", Env: environment, Files: append([]*os.File{null, null, null}, b.files...), Sys: sys,
 	})
 }
 

@@ -51,7 +51,7 @@ func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.Fil
 // files gathers what a start needs. done closes what was opened for it.
 func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files, done func(), err error) {
 	files = hold.NoFiles()
-	files.Plan, files.Image = number(plan), number(c.parent.image)
+	files.Plan, files.Image, files.Log = number(plan), number(c.parent.image), number(c.complaints)
 	files.Hosts, files.Passed = numbers(order.HostTerminals), numbers(order.Files)
 	entry, real := order.Cgroup.(ports.CgroupEntry)
 	if !real {
@@ -67,6 +67,7 @@ func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files,
 
 // Proceed implements ports.Controller.
 func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
+	defer c.parent.spare.refill() // the start is over
 	return c.request(ctx, hold.Proceed, uuid, hold.Running)
 }
 

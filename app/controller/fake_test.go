@@ -33,6 +33,7 @@ type world struct {
 	progress  map[hold.FD][]news
 	lastPID   int
 	networks  []hold.FD // given to Begin
+	names     []string
 }
 
 type news struct {
@@ -132,6 +133,8 @@ func (w *world) Kill(process hold.FD) {
 	w.alive[w.lastPID] = false
 	w.status[w.lastPID] = 9
 }
+
+func (w *world) Introduce(name string) { w.names = append(w.names, name) }
 
 // hold.Descriptors
 

@@ -27,14 +27,22 @@ func (c *Controller) begin(m *hold.Message) {
 		c.refuse(hold.NotBegun, m.UUID, failure)
 		return
 	}
-	c.begun = true
-	c.held[m.UUID] = h
+	c.take(h)
 	for i, guest := range h.born.Terminals {
 		c.addConsole(h, guest, h.files.Hosts[i])
 	}
 	reply := &hold.Message{Kind: hold.Begun, UUID: h.uuid}
 	c.describe(reply, h)
 	c.daemon.Send(reply)
+}
+
+// take holds a container from now on. The first gives the process its name.
+func (c *Controller) take(h *held) {
+	if !c.begun {
+		c.kernel.Introduce(h.script.Name)
+	}
+	c.begun = true
+	c.held[h.uuid] = h
 }
 
 func (c *Controller) refuse(kind hold.Kind, uuid [16]byte, failure hold.Failure) {
@@ -194,8 +202,7 @@ func (c *Controller) restore(m *hold.Message) {
 		Release: hold.None, Outcome: hold.None,
 	}
 	h.files.Process, h.files.Network, h.files.Terminals = hold.None, hold.None, nil
-	c.begun = true
-	c.held[m.UUID] = h
+	c.take(h)
 	for i, host := range h.files.Hosts {
 		guest := hold.None
 		if i < len(m.Files.Terminals) {

@@ -29,6 +29,7 @@ type Files struct {
 	Unified FD // directory of the v2 cgroup
 	Process FD // pidfd of init
 	Network FD // init's network namespace
+	Log     FD // where complaints about the container go
 
 	Tasks     []FD // tasks files of v1 cgroups
 	Hosts     []FD // masters of host terminals, by console
@@ -38,12 +39,12 @@ type Files struct {
 
 // NoFiles is the empty set.
 func NoFiles() Files {
-	return Files{Plan: None, Image: None, Unified: None, Process: None, Network: None}
+	return Files{Plan: None, Image: None, Unified: None, Process: None, Network: None, Log: None}
 }
 
 // Each calls do for every descriptor, in the order in which they travel.
 func (f *Files) Each(do func(FD)) {
-	for _, fd := range [...]FD{f.Plan, f.Image, f.Unified, f.Process, f.Network} {
+	for _, fd := range [...]FD{f.Plan, f.Image, f.Unified, f.Process, f.Network, f.Log} {
 		if fd != None {
 			do(fd)
 		}
@@ -61,7 +62,7 @@ type Kind uint32
 // Requests of the daemon, each answered by one reply about the same container,
 // but for Acknowledge.
 const (
-	Begin       Kind = iota + 1 // Files: Plan Image Unified Tasks Hosts Passed
+	Begin       Kind = iota + 1 // Files: Plan Image Unified Log Tasks Hosts Passed
 	Proceed                     // let init be executed
 	Abandon                     // kill and forget what was begun
 	Reclaim                     // send the descriptors again
@@ -146,6 +147,9 @@ type Kernel interface {
 	Reap(pid int, process FD) (status int, ended bool)
 	// Kill kills the process and with it its namespace.
 	Kill(process FD)
+	// Introduce makes the name of a held container part of what tools see of
+	// this process's command line.
+	Introduce(name string)
 }
 
 // Descriptors reads, writes and watches. Events come to Controller.Ready.

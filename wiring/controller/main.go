@@ -31,8 +31,8 @@ func Main() {
 	}
 	runtime.UnlockOSThread() // only the stage needs its thread; locked ones cost more of them
 	socket := after(arguments, "--socket")
-	if after(arguments, "--name") == "" || socket == "" {
-		complain("started by virtlxcd, not by hand: --name NAME --socket PATH")
+	if socket == "" {
+		complain("started by virtlxcd, not by hand")
 		syscall.Exit(2)
 	}
 	if err := run(socket); err != nil {
@@ -56,7 +56,7 @@ func run(socket string) error {
 	unix.CloseOnExec(listenerFD)
 	unix.CloseOnExec(daemonFD)
 	daemon := endpoint.New(listenerFD, daemonFD, events)
-	holder := controller.New(&stage.Kernel{Null: null, Log: 2}, events, daemon)
+	holder := controller.New(&stage.Kernel{Null: null, Socket: socket}, events, daemon)
 	daemon.Serve(holder)
 	err = events.Run(func(fd hold.FD, happened hold.Happening) {
 		if !daemon.Ready(fd) {

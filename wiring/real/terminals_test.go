@@ -115,7 +115,11 @@ func (m *machine) console(name string, flags ...string) *session {
 	m.t.Helper()
 	s := m.interactive(append([]string{"console", name}, flags...)...)
 	s.expect("Connected to domain '" + name + "'")
-	s.expect("Escape character is")
+	s.expect("(Ctrl + ])")
+	m.eventually("virsh to take the terminal over", func() bool {
+		mode, err := unix.IoctlGetTermios(int(s.file.Fd()), unix.TCGETS)
+		return err == nil && mode.Lflag&unix.ICANON == 0 // what was typed before is thrown away
+	})
 	return s
 }
 

@@ -75,8 +75,8 @@ func failureBits(f hold.Failure) (bits uint32) {
 	return bits
 }
 
-func singles(f *hold.Files) [5]*hold.FD {
-	return [...]*hold.FD{&f.Plan, &f.Image, &f.Unified, &f.Process, &f.Network}
+func singles(f *hold.Files) [6]*hold.FD {
+	return [...]*hold.FD{&f.Plan, &f.Image, &f.Unified, &f.Process, &f.Network, &f.Log}
 }
 
 func lists(f *hold.Files) [4]*[]hold.FD {
@@ -105,7 +105,7 @@ func takeFiles(f *hold.Files, bits uint32, counts []byte, fds []int) bool {
 		}
 		wanted += int(n)
 	}
-	if wanted != len(fds) || bits >= 1<<5 {
+	if wanted != len(fds) || bits >= 1<<6 {
 		return false
 	}
 	for i, fd := range singles(f) {

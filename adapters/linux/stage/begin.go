@@ -12,7 +12,8 @@ import (
 
 // Kernel implements hold.Kernel.
 type Kernel struct {
-	Null, Log int // what the stage gets as standard descriptors until it has a terminal
+	Null   int    // what the stage gets as standard input until it has a terminal
+	Socket string // part of the command line that Introduce writes
 }
 
 // parentEnds are the ends of the two pipes that stay with the controller.
@@ -41,6 +42,10 @@ func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) 
 	return born, hold.Failure{}
 }
 
+// environment of the stage: it lives for a millisecond, so nothing is collected
+// and the runtime need not look for limits.
+var environment = []string{"GOMAXPROCS=1", "GOGC=off", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+
 // clone makes the process. The masters of the terminals are not handed over.
 func (k *Kernel) clone(script *step.Script, files *hold.Files, network int, slots []int) (hold.Born, error) {
 	parent, child, err := pipes()
@@ -49,7 +54,7 @@ func (k *Kernel) clone(script *step.Script, files *hold.Files, network int, slot
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
-		Env: []string{"GOMAXPROCS=1", "GOGC=off"}, Files: k.layOut(script, files, network, child, slots),
+		Env: environment, Files: k.layOut(script, files, network, child, slots),
 		Sys: processAttributes(script, files, network, &pidfd),
 	}
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(imageFD), stageArguments(files), attr)
@@ -85,7 +90,8 @@ func stageArguments(files *hold.Files) []string {
 // layOut orders the stage's descriptors as report.go names them. A descriptor
 // that is not there is /dev/null, so that numbers stay in place.
 func (k *Kernel) layOut(script *step.Script, files *hold.Files, network int, child parentEnds, slots []int) []uintptr {
-	order := []int{k.Null, k.Log, k.Log, int(files.Plan), int(files.Image), child.outcome, child.release, network}
+	log := int(files.Log)
+	order := []int{k.Null, log, log, int(files.Plan), int(files.Image), child.outcome, child.release, network}
 	for _, list := range [][]hold.FD{files.Tasks, files.Passed} {
 		for _, fd := range list {
 			order = append(order, int(fd))
@@ -158,24 +164,28 @@ func networkOf(script *step.Script, pid, given int) hold.FD {
 	return hold.FD(fd)
 }
 
-// startTime reads field 22 of /proc/PID/stat (proc(5)): the second field is a
-// name in parentheses that may hold anything, so counting starts behind it.
+// startTime reads field 22 of /proc/PID/stat (proc(5)).
 func startTime(pid int) (ticks uint64) {
-	text := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	end := len(text) - 1
-	for end >= 0 && text[end] != ')' {
-		end--
-	}
-	if end < 0 || end+2 > len(text) {
-		return 0
-	}
-	rest := text[end+2:]
+	rest := afterName(readFile("/proc/" + strconv.Itoa(pid) + "/stat"))
 	var field string
 	for range 20 { // fields 3 to 22
 		field, rest = cut(rest, ' ')
 	}
 	ticks, _ = strconv.ParseUint(field, 10, 64)
 	return ticks
+}
+
+// afterName is the text of a stat file from its third field on: the second is a
+// name in parentheses that may hold anything.
+func afterName(text string) string {
+	end := len(text) - 1
+	for end >= 0 && text[end] != ')' {
+		end--
+	}
+	if end < 0 || end+2 > len(text) {
+		return ""
+	}
+	return text[end+2:]
 }
 
 // Release implements hold.Kernel.

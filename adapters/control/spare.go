@@ -1,0 +1,70 @@
+package control
+
+import (
+	"context"
+	"sync"
+)
+
+// spare is a controller that was started before anybody needed it, because to
+// execute and initialize a program is half of what a start takes. It is made
+// when no start is under way.
+type spare struct {
+	spawn func(context.Context) (*Controller, error)
+
+	mu     sync.Mutex // guards ready, busy and closed
+	ready  *Controller
+	busy   bool // one is being made
+	closed bool
+	work   sync.WaitGroup
+}
+
+// breed says how one is made and makes the first.
+func (s *spare) breed(spawn func(context.Context) (*Controller, error)) {
+	s.spawn = spawn
+	s.refill()
+}
+
+// take returns the spare one if it is there and alive.
+func (s *spare) take() *Controller {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.ready
+	s.ready = nil
+	if one == nil || one.isGone() {
+		return nil
+	}
+	return one
+}
+
+// refill makes a new one if there is none. A failure is not told: who needs one
+// tries itself and gets the error.
+func (s *spare) refill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.busy || s.ready != nil {
+		return
+	}
+	s.busy = true
+	s.work.Go(s.fill)
+}
+
+func (s *spare) fill() {
+	one, err := s.spawn(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = false
+	if err == nil {
+		s.ready = one
+	}
+}
+
+// close ends the spare one: a controller without work and daemon ends by itself.
+func (s *spare) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.work.Wait()
+	if one := s.take(); one != nil {
+		one.Close()
+	}
+}
