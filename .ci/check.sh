@@ -42,19 +42,17 @@ lint() {
 
 imports() { go test -count=1 -run '^(TestArchitecture|TestProgramsDoNotLinkFakes|TestControllerIsSmall)$' ./wiring; }
 
-# generated compares what the generators make now with what is there.
+# generated compares what the generator makes now, elsewhere, with what is there.
 generated() {
-	local kept stale=0
-	kept=$(mktemp -d) || return 1
-	cp -p adapters/rpc/protocol/*_gen.go "$kept" || return 1
-	go generate ./adapters/rpc/protocol || stale=1
-	for name in $(ls adapters/rpc/protocol "$kept" | grep '_gen\.go$' | sort -u); do
-		cmp -s "$kept/$name" "adapters/rpc/protocol/$name" || { echo "stale: adapters/rpc/protocol/$name"; stale=1; }
+	local package=adapters/rpc/protocol fresh name stale=0
+	fresh=$(mktemp -d) || return 1
+	cp -r $package/tables "$fresh" && go build -o "$fresh/generate" ./$package/internal/generate &&
+		(cd "$fresh" && ./generate) || stale=1
+	for name in $({ ls $package; ls "$fresh"; } | grep '_gen\.go$' | sort -u); do
+		cmp -s "$fresh/$name" "$package/$name" || { echo "stale: $package/$name"; stale=1; }
 	done
-	rm -f adapters/rpc/protocol/*_gen.go
-	cp -p "$kept"/*_gen.go adapters/rpc/protocol/
-	rm -rf "$kept"
-	[ $stale -eq 0 ] || echo "run: go generate ./adapters/rpc/protocol"
+	rm -rf "$fresh"
+	[ $stale -eq 0 ] || echo "run: go generate ./$package"
 	return $stale
 }
 

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -114,9 +115,22 @@ func (r *run) take(e *event) {
 		}
 		delete(r.output, name)
 	case "fail":
+		if e.Test == "" {
+			r.unfinished(e.Package)
+		}
 		fmt.Fprint(r.out, strings.Join(r.output[name], ""))
 		delete(r.output, name)
 		r.failed = append(r.failed, name)
+	}
+}
+
+// unfinished prints what is known of tests that ran when their program died.
+func (r *run) unfinished(pkg string) {
+	for _, name := range slices.Sorted(maps.Keys(r.output)) {
+		if strings.HasPrefix(name, pkg+"/Test") || strings.HasPrefix(name, pkg+"/Fuzz") {
+			fmt.Fprint(r.out, "unfinished: ", name, "\n", strings.Join(r.output[name], ""))
+			delete(r.output, name)
+		}
 	}
 }
 

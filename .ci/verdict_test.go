@@ -16,6 +16,8 @@ const (
 		`{"Action":"fail","Package":"p","Test":"TestC"}` + "\n"
 	broken = `{"ImportPath":"q [q.test]","Action":"build-output","Output":"q.go:1: no\n"}` + "\n" +
 		`{"ImportPath":"q [q.test]","Action":"build-fail"}` + "\n"
+	died = `{"Action":"output","Package":"p","Test":"TestD","Output":"panic: test timed out\n"}` + "\n" +
+		`{"Action":"fail","Package":"p"}` + "\n"
 	untested = `{"Action":"skip","Package":"r"}` + "\n"
 )
 
@@ -32,6 +34,7 @@ func TestJudge(t *testing.T) {
 		"nothing ran":       {in: untested, ok: false, says: "0 tests passed"},
 		"failure":           {in: passed + failed, ok: false, says: "wanted 1\n"},
 		"does not build":    {in: passed + broken, ok: false, says: "q.go:1: no\n"},
+		"program died":      {in: passed + died, ok: false, says: "unfinished: p/TestD\npanic: test timed out\n"},
 		"skip as user":      {in: passed + skipped, ok: true, says: "skip  p/TestB (needs root: mounts)"},
 		"skip as root":      {in: passed + skipped, root: true, ok: false, says: "SKIP, not listed: p/TestB"},
 		"listed skip":       {in: passed + skipped, root: true, allowed: "p/TestB because\n", ok: true, says: "1 skipped"},

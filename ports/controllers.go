@@ -20,6 +20,16 @@ type Controllers interface {
 	Adopt(ctx context.Context, ref container.Controller) (Controller, error)
 }
 
+// ControllerSweeper is implemented by Controllers whose processes can outlive
+// all traces of what they held: a daemon that dies after it removed a status
+// and before it acknowledged the end leaves a controller that nobody knows.
+type ControllerSweeper interface {
+	// Sweep ends controllers that hold nothing and whose sockets are not mine,
+	// and returns their sockets. Others are left alone. For the start of a
+	// daemon, when it has adopted what it knows.
+	Sweep(ctx context.Context, mine func(socket string) bool) (ended []string, err error)
+}
+
 // Controller is one such process, as the daemon sees it. It may hold several
 // containers; nothing here assumes one.
 type Controller interface {

@@ -70,6 +70,12 @@ type Cgroup interface {
 	Remove(ctx context.Context) error
 }
 
+// CgroupNamer is implemented by Cgroups whose groups are not simply at the
+// partition's path: where Create would make one, as Cgroup.Path would give it.
+type CgroupNamer interface {
+	PathOf(partition, name string) (string, error)
+}
+
 // CgroupEntry is how a new process gets into a group. Cgroup implementations
 // that can hold real processes implement it too; the controllers port asks.
 type CgroupEntry interface {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 
 	"virtlxcd/domain/container"
@@ -39,6 +40,7 @@ func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) 
 		return nil, err
 	}
 	s.sweep(s.paths.Autostart)
+	s.sweepPIDs(documents)
 	documents = append(documents, configs...)
 	if err := s.parseAll(ctx, documents); err != nil {
 		return nil, err
@@ -71,6 +73,23 @@ func (s *Store) sweep(dir string) {
 	for _, entry := range entries {
 		if s.foreignTemp(entry.Name()) {
 			s.discard(filepath.Join(dir, entry.Name()))
+		}
+	}
+}
+
+// sweepPIDs removes pid files without a status: they are written before it and
+// removed after it.
+func (s *Store) sweepPIDs(status []*document) {
+	with := make(map[string]bool, len(status))
+	for _, d := range status {
+		with[s.pidPath(d.name)] = true
+	}
+	entries, _ := os.ReadDir(s.paths.State)
+	for _, entry := range entries {
+		path := filepath.Join(s.paths.State, entry.Name())
+		name, ok := strings.CutSuffix(entry.Name(), pidSuffix)
+		if ok && !with[path] && path == s.pidPath(name) && entry.Type().IsRegular() {
+			s.discard(path)
 		}
 	}
 }

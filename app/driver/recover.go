@@ -30,6 +30,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 		d.recoverOne(ctx, facts, &stored[i])
 	}
 	d.sweep(ctx)
+	d.sweepControllers(ctx)
 	over := d.endedRuns()
 	for _, one := range d.holders.everyone() {
 		d.watch(one) // from here on gates count
@@ -182,5 +183,26 @@ func (d *Driver) sweep(ctx context.Context) {
 	}
 	if len(removed) > 0 {
 		d.log.Info("removed control groups that nobody uses", "paths", removed)
+	}
+}
+
+// sweepControllers ends controllers that no status leads to any more.
+func (d *Driver) sweepControllers(ctx context.Context) {
+	sweeper, ok := d.ports.Controllers.(ports.ControllerSweeper)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.options.UndoLimit)
+	defer cancel()
+	mine := map[string]bool{}
+	for _, one := range d.holders.everyone() {
+		mine[one.controller.Ref().Socket] = true
+	}
+	ended, err := sweeper.Sweep(ctx, func(socket string) bool { return mine[socket] })
+	if err != nil {
+		d.log.Warn("cannot sweep controllers", "error", err)
+	}
+	if len(ended) > 0 {
+		d.log.Info("ended controllers that nobody knew", "sockets", ended)
 	}
 }

@@ -185,6 +185,10 @@ func (s *start) closeMasters(context.Context) error {
 func (s *start) remember(ctx context.Context) error {
 	d := s.driver
 	s.group = launch.MachineName(s.run.id, s.entry.Name) + ".libvirt-lxc"
+	where, err := s.driver.pathOfGroup(s.partition, s.group)
+	if err != nil {
+		return err
+	}
 	snapshot := s.entry.Snapshot()
 	s.undo.Push("remove the status", func(ctx context.Context) error {
 		return d.ports.Store.RemoveStatus(ctx, s.entry.Name)
@@ -195,9 +199,17 @@ func (s *start) remember(ctx context.Context) error {
 		Definition: s.live,
 		Persistent: snapshot != nil && snapshot.Persistent,
 		BootID:     s.facts.BootID,
-		CgroupPath: path.Join(s.partition, s.group),
+		CgroupPath: where,
 		Controller: s.controller.Ref(),
 	})
+}
+
+// pathOfGroup is where a group will be, known before it is made.
+func (d *Driver) pathOfGroup(partition, name string) (string, error) {
+	if namer, ok := d.ports.Cgroups.(ports.CgroupNamer); ok {
+		return namer.PathOf(partition, name)
+	}
+	return path.Join(partition, name), nil
 }
 
 func (s *start) makeGroup(ctx context.Context) error {

@@ -78,7 +78,6 @@ func parse(args []string) (stand harness.Stand, done bool, err error) {
 }
 
 // announce prints what to give to clients, when they may come.
-func announce(socket, readOnly string) {
-	fmt.Printf("lxc:///system?socket=%s\n", socket)
-	fmt.Printf("lxc:///system?socket=%s (read-only)\n", readOnly)
+func announce(uri, readOnlyURI string) {
+	fmt.Printf("%s\n%s (read-only)\n", uri, readOnlyURI)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"virtlxcd/adapters/domxml"
 	"virtlxcd/adapters/linux/proc"
@@ -24,8 +26,8 @@ type Stand struct {
 	Config
 	Roots   []string // directories that exist on the machine, each with a program /sbin/init and others
 	Bridges []string // that exist besides virbr0
-	// Ready is called with the paths of the sockets once clients are served.
-	Ready func(socket, readOnly string)
+	// Ready is called once clients are served, with what they connect to.
+	Ready func(uri, readOnlyURI string)
 }
 
 // Version is the API level as people write it.
@@ -58,14 +60,7 @@ func (s *Stand) serve(ctx context.Context) error {
 	if err := os.RemoveAll(paths.State); err != nil {
 		return fmt.Errorf("cannot clear the state of the last machine: %w", err)
 	}
-	host := fakes.NewHost()
-	for _, root := range s.Roots {
-		host.AddRoot(root)
-	}
-	for _, bridge := range s.Bridges {
-		host.AddBridge(bridge)
-	}
-	made, cleanup, err := buildFiles(s.Config, host)
+	made, cleanup, err := buildFiles(s.Config, s.host())
 	if err != nil {
 		return err
 	}
@@ -74,13 +69,36 @@ func (s *Stand) serve(ctx context.Context) error {
 		return err
 	}
 	if s.Ready != nil {
-		s.Ready(paths.Socket, paths.ReadOnly)
+		s.Ready(uri(paths.Socket), uri(paths.ReadOnly))
 	}
 	select {
 	case <-ctx.Done():
 	case <-made.ended:
 	}
 	return made.stop(ctx)
+}
+
+// Greeting is what a container's init says first on its first console.
+const Greeting = "This container is made up. Type exit, reboot or anything else."
+
+func (s *Stand) host() *fakes.Host {
+	host := fakes.NewHost()
+	init := fakes.Usual()
+	init.Greeting = Greeting + "\r\n"
+	host.Init("/sbin/init", init)
+	for _, root := range s.Roots {
+		host.AddRoot(root)
+	}
+	for _, bridge := range s.Bridges {
+		host.AddBridge(bridge)
+	}
+	return host
+}
+
+// uri names a socket to clients. Slashes need no escape in a query.
+func uri(socket string) string {
+	escaped := strings.NewReplacer("%2F", "/", "+", "%20").Replace(url.QueryEscape(socket))
+	return "lxc:///system?socket=" + escaped
 }
 
 func newPaths(config Config) settings.Paths { return settings.PathsBelow(config.Prefix) }

@@ -2,7 +2,6 @@ package harness
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -48,8 +47,6 @@ func shortDir(t *testing.T) string {
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
-
-func uri(socket string) string { return "lxc:///system?socket=" + socket }
 
 // environment keeps the processes from the files of whoever runs the tests.
 func environment(home string) []string {
@@ -150,7 +147,6 @@ type watcher struct {
 	t       *testing.T
 	command *exec.Cmd
 	lines   chan string // closed when it has ended
-	errors  bytes.Buffer
 }
 
 // watchEvents starts "virsh event" and returns when the daemon has taken its
@@ -168,9 +164,10 @@ func watchEvents(t *testing.T, m *Machine, words []string) *watcher {
 	w := &watcher{t: t, lines: make(chan string, 100)}
 	args := append([]string{"-oL", "virsh", "-q", "-c", uri(m.Socket(false)), "event", "--loop"}, words...)
 	w.command = exec.Command("stdbuf", args...)
-	w.command.Env, w.command.Stderr = environment(t.TempDir()), &w.errors
+	w.command.Env = environment(t.TempDir())
 	out, err := w.command.StdoutPipe()
 	require.NoError(t, err)
+	w.command.Stderr = w.command.Stdout
 	require.NoError(t, w.command.Start())
 	go w.read(out)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -194,7 +191,7 @@ func (w *watcher) take(n int) string {
 	for range n {
 		select {
 		case line, ok := <-w.lines:
-			require.True(w.t, ok, "virsh event has ended: %s", w.errors.String())
+			require.True(w.t, ok, "virsh event has ended after: %s", out.String())
 			out.WriteString(line + "\n")
 		case <-ctx.Done():
 			require.Fail(w.t, "virsh event prints no more", "after: %s", out.String())
@@ -212,7 +209,7 @@ func (w *watcher) stop() {
 			rest = append(rest, line)
 		}
 	}
-	assert.NoError(w.t, w.command.Wait(), w.errors.String())
+	assert.NoError(w.t, w.command.Wait(), rest)
 	assert.Empty(w.t, rest, "events that no script looked at")
 }
 

@@ -122,6 +122,7 @@ func TestControllerKilled(t *testing.T) {
 		m.clean()
 	})
 	t.Run("both gone", func(t *testing.T) {
+		m.virsh("define", m.again("vlxorphan", guest{name: "vlxorphan"})) // a talker ends with its terminal
 		m.virsh("start", "vlxorphan")
 		_, init := m.identity("vlxorphan")
 		m.kill()
@@ -148,7 +149,7 @@ func TestKilledOnTheWay(t *testing.T) {
 		t.Run(verb, func(t *testing.T) {
 			m := newMachine(t)
 			m.bridge("vlxbr")
-			m.define(guest{name: "vlxway", init: talker, devices: nic("10.9.0.1", "52:54:00:00:00:01")})
+			m.define(guest{name: "vlxway", init: `while read line; do echo "got $line"; done`, devices: nic("10.9.0.1", "52:54:00:00:00:01")})
 			definition := filepath.Join(m.prefix, "etc/libvirt/lxc/vlxway.xml")
 			before, err := os.ReadFile(definition)
 			require.NoError(t, err)
@@ -187,7 +188,8 @@ func (m *machine) cut(verb string, after time.Duration) {
 	timer := time.NewTimer(after)
 	<-timer.C
 	m.kill()
-	shell.typed("\x04")
+	require.NoError(m.t, shell.command.Process.Kill()) // it would connect again and repeat
+	shell.ended()
 	m.start()
 }
 

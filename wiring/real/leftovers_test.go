@@ -61,15 +61,35 @@ func (m *machine) members() (pids []int) {
 	return slices.DeleteFunc(pids, func(pid int) bool { return m.daemon != nil && pid == m.daemon.Process.Pid })
 }
 
-// controllers are the processes that hold containers, by their control socket
-// below the prefix.
-func (m *machine) controllers() (pids []int) {
-	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, path := range lines {
+// holder is a controller process of the machine.
+type holder struct {
+	pid    int
+	socket string
+	spare  bool // holds nothing yet
+}
+
+// holders are found by their control socket below the prefix. One that holds a
+// container has its name on the command line.
+func (m *machine) holders() (found []holder) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range paths {
 		line, _ := os.ReadFile(path)
-		if strings.Contains(string(line), "--socket\x00"+m.prefix+"/") {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			pids = append(pids, pid)
+		_, rest, ours := strings.Cut(string(line), "--socket\x00"+m.prefix+"/")
+		if !ours {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		socket, _, _ := strings.Cut(rest, "\x00")
+		found = append(found, holder{pid, "/" + socket, !strings.Contains(string(line), "--name\x00")})
+	}
+	return found
+}
+
+// controllers are the processes that hold containers.
+func (m *machine) controllers() (pids []int) {
+	for _, h := range m.holders() {
+		if !h.spare {
+			pids = append(pids, h.pid)
 		}
 	}
 	return pids
@@ -114,17 +134,29 @@ func (m *machine) links() (names []string) {
 	return names
 }
 
-// leftovers says what of containers is left, one line each.
+// leftovers says what of containers is left, one line each. A daemon may keep
+// one controller in reserve.
 func (m *machine) leftovers() (found []string) {
+	var spare holder
+	for _, h := range m.holders() {
+		if h.spare && spare.pid == 0 && m.daemon != nil {
+			spare = h
+			continue
+		}
+		found = append(found, fmt.Sprintf("controller %d: %s", h.pid, describe(h.pid)))
+	}
 	found = append(found, m.containerGroups()...)
 	for _, pid := range m.members() {
-		found = append(found, fmt.Sprintf("process %d in a control group: %s", pid, describe(pid)))
-	}
-	for _, pid := range m.controllers() {
-		found = append(found, fmt.Sprintf("controller %d", pid))
+		if pid != spare.pid {
+			found = append(found, fmt.Sprintf("process %d in a control group: %s", pid, describe(pid)))
+		}
 	}
 	found = append(found, m.mounts()...)
-	found = append(found, m.runtimeFiles()...)
+	for _, file := range m.runtimeFiles() {
+		if file != spare.socket {
+			found = append(found, file)
+		}
+	}
 	for _, name := range m.links() {
 		if strings.HasPrefix(name, "vnet") {
 			found = append(found, "link "+name)
@@ -154,6 +186,7 @@ func (m *machine) end() {
 		m.destroyAll()
 		m.clean()
 		m.stop()
+		m.clean()
 		for _, name := range []string{"run/virtlxcd.pid", "run/libvirt/virtlxcd-sock", "run/libvirt/virtlxcd-sock-ro"} {
 			assert.NoFileExists(m.t, filepath.Join(m.prefix, name))
 		}
@@ -175,7 +208,10 @@ func (m *machine) destroyAll() {
 
 // sweep ends what a failed test left running, and removes the control groups.
 func (m *machine) sweep() {
-	left := append(m.controllers(), m.members()...)
+	left := m.members()
+	for _, h := range m.holders() {
+		left = append(left, h.pid)
+	}
 	for _, pid := range left {
 		assert.True(m.t, m.t.Failed(), "process %d (%s) is left", pid, describe(pid))
 		_ = unix.Kill(pid, unix.SIGKILL)

@@ -69,6 +69,11 @@ func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgr
 	return g, nil
 }
 
+// PathOf: see ports.CgroupNamer.
+func (c *Cgroups) PathOf(partition, name string) (string, error) {
+	return groupPath(c.base, partition, name)
+}
+
 // Open: see ports.Cgroups. A group that is left in some hierarchies only is
 // found: it can still be killed and removed.
 func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {

@@ -57,13 +57,24 @@ func prepareOne(op *step.Op, slots []int) (err error) {
 	return err
 }
 
-// openTree clones a mount; recursive with all that is mounted below.
+// openTree clones a mount; recursive with all that is mounted below. A clone is
+// a peer of its original: made private, it neither shows the host's later mounts
+// nor shows its own to the host, and it can become a root (pivot_root(2)).
 func openTree(path string, flags uint64) (int, error) {
 	how := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if flags&step.Recursive != 0 {
 		how |= unix.AT_RECURSIVE
 	}
-	return unix.OpenTree(unix.AT_FDCWD, path, how)
+	tree, err := unix.OpenTree(unix.AT_FDCWD, path, how)
+	if err != nil {
+		return -1, err
+	}
+	private := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &private); err != nil {
+		unix.Close(tree)
+		return -1, err
+	}
+	return tree, nil
 }
 
 // attributes are the bits that step, mount(2) and mount_setattr(2) share.
