@@ -22,8 +22,8 @@ func (c *Controller) ended(h *held) {
 		c.restart(h)
 		return
 	}
-	c.letGo(h)
 	c.report(&hold.Message{Kind: hold.Exited, UUID: h.uuid, Exit: status, Files: hold.NoFiles()})
+	c.letGo(h) // the daemon need not wait for this
 }
 
 // ranAfterAll reads what the stage said before the process died: it may have

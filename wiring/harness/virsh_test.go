@@ -68,6 +68,7 @@ func (v *virsh) say(m *Machine, dir string, words []string) string {
 	command := exec.CommandContext(ctx, "virsh", append([]string{"-c", uri(socket)}, words...)...)
 	command.Dir, command.Env = dir, environment(dir)
 	out, err := command.CombinedOutput()
+	require.NoError(v.t, ctx.Err(), "virsh %v hangs after: %s", words, out)
 	var status *exec.ExitError
 	if err != nil && !errors.As(err, &status) {
 		require.NoError(v.t, err)

@@ -239,18 +239,6 @@ func planned(t *testing.T, g *Group, limits policy.Limits) (shown []string) {
 	return shown
 }
 
-func TestWeight(t *testing.T) {
-	for shares, want := range map[uint64]uint64{0: 1, 2: 1, 1024: 100, 2048: 174, 262144: 10000, 1 << 40: 10000} {
-		assert.Equal(t, want, weight(shares), "%d", shares)
-	}
-	last := uint64(0)
-	for shares := uint64(2); shares <= 262144; shares += 17 {
-		now := weight(shares)
-		require.GreaterOrEqual(t, now, last)
-		last = now
-	}
-}
-
 func TestRestoreAfterFailure(t *testing.T) {
 	c := fakeHost(t, "cpu memory pids", newHost...)
 	g := fakeGroup(t, c, map[string]string{"memory.max": "111111111", "memory.swap.max": "222222222"})

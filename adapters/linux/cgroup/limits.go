@@ -3,10 +3,10 @@ package cgroup
 import (
 	"context"
 	"errors"
-	"math"
 	"strconv"
 	"strings"
 
+	"github.com/containerd/cgroups/v3/cgroup2"
 	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/fault"
@@ -128,7 +128,7 @@ func (g *Group) planCPU(limits policy.Limits) ([]change, error) {
 func planCPUUnified(dir string, limits policy.Limits) ([]change, error) {
 	var changes []change
 	if limits.CPUShares != nil {
-		weight := strconv.FormatUint(weight(*limits.CPUShares), 10)
+		weight := strconv.FormatUint(cgroup2.ConvertCPUSharesToCgroupV2Value(*limits.CPUShares), 10)
 		changes = append(changes, change{"cpu", dir + "/cpu.weight", weight, "processor shares"})
 	}
 	quota := limits.CPUQuota
@@ -158,15 +158,6 @@ func planCPUUnified(dir string, limits policy.Limits) ([]change, error) {
 		words[1] = strconv.FormatUint(*limits.CPUPeriod, 10)
 	}
 	return append(changes, change{"cpu", dir + "/cpu.max", words[0] + " " + words[1], "processor quota"}), nil
-}
-
-// weight maps shares (2 ... 262144, default 1024) to version 2's weight
-// (1 ... 10000, default 100) along a curve that keeps both ends and the default.
-func weight(shares uint64) uint64 {
-	l := math.Log2(float64(min(max(shares, 2), 262144)))
-	// The default comes out a hair above 100, which must not become 101.
-	exact := math.Pow(10, (l*l+125*l)/612-7.0/34)
-	return min(max(uint64(math.Ceil(exact-1e-6)), 1), 10000)
 }
 
 func (g *Group) planRest(limits policy.Limits) ([]change, error) {

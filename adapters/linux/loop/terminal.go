@@ -29,11 +29,17 @@ func (l *Loop) WatchOpens(master hold.FD) {
 }
 
 // Attached implements hold.Descriptors: a master whose slave nobody has open is
-// hung up.
+// hung up. A signal that is pending interrupts poll(2) even without a timeout,
+// and only when there is nothing to tell: taken for a hang-up, it would keep
+// output from a client who waits for it.
 func (l *Loop) Attached(master hold.FD) bool {
 	poll := []unix.PollFd{{Fd: int32(master)}}
-	_, err := unix.Poll(poll, 0)
-	return err == nil && poll[0].Revents&unix.POLLHUP == 0
+	for {
+		_, err := unix.Poll(poll, 0)
+		if err != unix.EINTR {
+			return err == nil && poll[0].Revents&unix.POLLHUP == 0
+		}
+	}
 }
 
 // eventSize is the size of struct inotify_event without a name.

@@ -75,12 +75,25 @@ try:
     print([d.name() for d in conn.listAllDomains()], conn.numOfDomains(), conn.listDefinedDomains())
     refused(libvirt.VIR_ERR_OPERATION_INVALID, dom.create)
 
-    stream = conn.newStream()
-    dom.openConsole(None, stream)
-    stream.send(b"hello\r")
+    # Blocking receives lose a race against the loop inside libvirt itself.
     answer = b""
-    while not answer.endswith(b"\n"):
-        answer += stream.recv(1024)
+
+    def readable(stream, events, opaque):
+        global answer
+        data = stream.recv(1024)
+        if data != -2:
+            with news:
+                answer += data
+                news.notify()
+
+    stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    dom.openConsole(None, stream)
+    stream.eventAddCallback(libvirt.VIR_STREAM_EVENT_READABLE, readable, None)
+    stream.send(b"hello\r")
+    with news:
+        if not news.wait_for(lambda: answer.endswith(b"\n"), PATIENCE):
+            raise SystemExit("no answer but %r" % answer)
+    stream.eventRemoveCallback()
     stream.abort()
     print("console:", answer)
 
