@@ -9,7 +9,8 @@ import (
 )
 
 // autoDestroy destroys what a closing connection owns. It waits as long as it
-// takes: nobody else will do it. A daemon that ends leaves them running.
+// takes: nobody else will do it. A daemon that is stopped closes its clients and
+// so destroys them too; one that is killed leaves them running.
 func (d *Driver) autoDestroy(c *connection) error {
 	var failures []error
 	for _, e := range d.registry.Entries() {
