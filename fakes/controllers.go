@@ -77,6 +77,7 @@ func (c *Controller) cut() {
 	close(c.reports)
 	if c.keeper.daemon == c {
 		c.keeper.daemon = nil
+		c.keeper.daemonLost()
 		c.keeper.endIfIdle()
 	}
 }

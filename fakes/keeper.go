@@ -2,6 +2,7 @@ package fakes
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"virtlxcd/domain/container"
@@ -81,6 +82,15 @@ func (k *keeper) endIfIdle() {
 	waiting := !k.used && k.daemon != nil
 	if len(k.guests) == 0 && len(k.filed) == 0 && !waiting && !k.dead() {
 		k.host.die(k.process, Exited(0))
+	}
+}
+
+// daemonLost gives up first starts that nobody will let go on.
+func (k *keeper) daemonLost() {
+	for _, g := range slices.Collect(maps.Values(k.guests)) {
+		if g.waits && !g.ran && !k.dead() {
+			k.host.abandon(g)
+		}
 	}
 }
 

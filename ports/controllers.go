@@ -55,7 +55,8 @@ type Controller interface {
 	// Acknowledge says that reports up to number were dealt with. A controller
 	// that holds nothing and has nothing unacknowledged ends.
 	Acknowledge(number uint64) error
-	// Close hangs up. The process goes on holding what it holds.
+	// Close hangs up. The process goes on holding what it holds, but a start that
+	// Proceed has not let go on is abandoned, as when the daemon dies.
 	Close() error
 }
 

@@ -97,6 +97,35 @@ func TestALifeWithoutIncident(t *testing.T) {
 	assert.True(t, b.Finished())
 }
 
+func TestANetworkMadeAheadIsUsedOnceOrClosed(t *testing.T) {
+	for name, row := range map[string]struct {
+		change func(*step.Script)
+		used   bool
+	}{
+		"wanted":            {func(*step.Script) {}, true},
+		"not wanted":        {func(s *step.Script) { s.Namespaces.Net = false }, false},
+		"of another userns": {func(s *step.Script) { s.Namespaces.User = true }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.Warm()
+			ahead := b.Controller.network
+			b.dies(b.started(one, row.change), 0)
+			b.dies(b.started(two), 0)
+			assert.Equal(t, row.used, b.networks[0] == ahead)
+			assert.Equal(t, hold.None, b.networks[1], "there is only one")
+			assert.Empty(t, b.leaks())
+		})
+	}
+}
+
+func TestTheFirstContainerGivesTheName(t *testing.T) {
+	b := newBench(t)
+	b.begun(one, func(s *step.Script) { s.Name = "vlxa" })
+	b.begun(two, func(s *step.Script) { s.Name = "vlxb" })
+	assert.Equal(t, []string{"vlxa"}, b.names)
+}
+
 func TestStartsThatFail(t *testing.T) {
 	failure := hold.Failure{Errno: 2, Index: 3, Entered: true}
 	for name, row := range map[string]struct {

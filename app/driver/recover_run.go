@@ -88,7 +88,8 @@ func (d *Driver) reclaim(ctx context.Context, e *entry, r *run, controller ports
 	case err == nil:
 		r.held = held
 	case errors.Is(err, fault.NotFound):
-		r.held.PID = 0
+		// Let go of, because init ended, or the controller died just now and init
+		// runs on: init itself shows which.
 	default:
 		d.log.Error("cannot reclaim a container", "container", e.Name, "error", err)
 	}

@@ -89,8 +89,8 @@ func (s *start) perform(ctx context.Context) error {
 		s.begin,
 		s.observe,
 		s.connectLinks,
-		s.proceed,
 		s.record,
+		s.proceed,
 	}
 	for _, step := range steps {
 		if err := step(limited); err != nil {
@@ -323,6 +323,9 @@ func (s *start) proceed(ctx context.Context) error {
 	return nil
 }
 
+// record stores that the container runs, a moment before it does and while init
+// is still being prepared: a daemon that dies in between takes a waiting init
+// along, and its successor finds nothing alive and clears up.
 func (s *start) record(ctx context.Context) error {
 	status := s.run.status
 	status.State, status.Reason = lifecycle.Running, lifecycle.Booted

@@ -9,13 +9,6 @@
 // by itself, it is the first process of a container on its way to becoming init.
 package main
 
-import (
-	"runtime"
-
-	"virtlxcd/wiring/controller"
-)
-
-// The first thread alone survives exec, so the stage must run on it.
-func init() { runtime.LockOSThread() }
+import "virtlxcd/wiring/controller"
 
 func main() { controller.Main() }

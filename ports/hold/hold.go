@@ -147,6 +147,9 @@ type Kernel interface {
 	Reap(pid int, process FD) (status int, ended bool)
 	// Kill kills the process and with it its namespace.
 	Kill(process FD)
+	// Network makes a network namespace that Begin may join later; None where
+	// that fails. A namespace takes long to make, so one is made ahead.
+	Network() FD
 	// Introduce makes the name of a held container part of what tools see of
 	// this process's command line.
 	Introduce(name string)

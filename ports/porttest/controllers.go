@@ -64,6 +64,7 @@ func TestControllers(t *testing.T, build func(t *testing.T) ControllersHarness) 
 		{"tells which operation of Enter failed", controllerEnterFails},
 		{"tells that init is missing", controllerInitMissing},
 		{"abandons what was begun", controllerAbandons},
+		{"abandons starts when the daemon is gone", controllerDeserted},
 		{"does not know the unknown", controllerUnknown},
 		{"hands out the network namespace", controllerNetwork},
 		{"reclaims", controllerReclaims},

@@ -112,6 +112,14 @@ func controllerAbandons(t *testing.T, h ControllersHarness) {
 	require.NoError(t, order.Cgroup.Remove(soon(t)), "nothing lives in the group")
 }
 
+func controllerDeserted(t *testing.T, h ControllersHarness) {
+	order := h.Order(t, Wanted{Name: "vlxa"})
+	controller := launch(t, h, order)
+	begin(t, controller, order)
+	require.NoError(t, controller.Close())
+	require.NoError(t, order.Cgroup.Remove(soon(t)), "nothing lives in the group")
+}
+
 func controllerUnknown(t *testing.T, h ControllersHarness) {
 	controller, _, _ := start(t, h, Wanted{Name: "vlxa"})
 	stranger := container.UUID{0xde, 0xad}

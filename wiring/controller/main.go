@@ -26,10 +26,10 @@ const (
 func Main() {
 	arguments := arguments()
 	if len(arguments) > 1 && arguments[1] == stage.Name {
+		runtime.LockOSThread() // what is per thread must be the thread's that executes init
 		stage.Run(arguments[2:])
 		syscall.Exit(1)
 	}
-	runtime.UnlockOSThread() // only the stage needs its thread; locked ones cost more of them
 	socket := after(arguments, "--socket")
 	if socket == "" {
 		complain("started by virtlxcd, not by hand")
@@ -58,6 +58,7 @@ func run(socket string) error {
 	daemon := endpoint.New(listenerFD, daemonFD, events)
 	holder := controller.New(&stage.Kernel{Null: null, Socket: socket}, events, daemon)
 	daemon.Serve(holder)
+	holder.Warm()
 	err = events.Run(func(fd hold.FD, happened hold.Happening) {
 		if !daemon.Ready(fd) {
 			holder.Ready(fd, happened)

@@ -237,3 +237,21 @@ func threads(pid int) string {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return field(string(status), "Threads")
 }
+
+// TestForeignInit: an init that outlived daemon and controller is nobody's child
+// any more; that it ends, and how, is noticed all the same.
+func TestForeignInit(t *testing.T) {
+	m := newMachine(t)
+	m.run(guest{name: "vlxforeign"})
+	init := m.initOf("vlxforeign")
+	m.kill()
+	for _, pid := range m.controllers() {
+		require.NoError(t, unix.Kill(pid, unix.SIGKILL))
+	}
+	m.start()
+	require.Equal(t, init, m.initOf("vlxforeign"))
+	m.virsh("shutdown", "vlxforeign")
+	m.eventually("the end", func() bool { return m.virsh("domstate", "vlxforeign") == "shut off" })
+	assert.Equal(t, "shut off (shutdown)", m.virsh("domstate", "--reason", "vlxforeign"))
+	m.clean()
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -34,8 +35,12 @@ func without(mask string, numbers ...int) string {
 
 func owner(info os.FileInfo) uint32 { return info.Sys().(*syscall.Stat_t).Uid }
 
-// start field of /proc/PID/stat: with the pid it names a process for good.
+// alive says whether a process runs; one that only waits to be waited for does not.
 func alive(pid int) bool {
-	_, err := os.Stat("/proc/" + itoa(pid))
-	return err == nil
+	stat, err := os.ReadFile("/proc/" + itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
 }

@@ -226,11 +226,7 @@ func (k *Kernel) Reap(pid int, process hold.FD) (status int, ended bool) {
 		}
 		break
 	}
-	if err := unix.PidfdSendSignal(int(process), 0, nil, 0); err != unix.ESRCH {
-		return 0, false
-	}
-	status, _ = rememberedExit(int(process))
-	return status, true
+	return foreignExit(pid, int(process))
 }
 
 // Kill implements hold.Kernel.

@@ -12,8 +12,8 @@ import (
 // Name is the first argument that makes the program a stage.
 const Name = "stage"
 
-// entering is the stage at work. It runs on the process's first thread, which
-// alone survives the final exec: what is per thread counts there only.
+// entering is the stage at work. It keeps to one thread, which alone survives
+// the final exec: what is per thread counts there only.
 type entering struct {
 	slots   []int
 	tasks   []int
