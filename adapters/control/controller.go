@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -28,7 +29,8 @@ type Controller struct {
 	reports    chan ports.Report
 	done       chan struct{} // closed when the connection has ended
 
-	mu      sync.Mutex // guards waiting, held and closed
+	mu      sync.Mutex // guards what follows
+	network *os.File   // a namespace made ahead for the first container; nil: none
 	held    map[container.UUID]bool
 	waiting map[container.UUID]chan *hold.Message
 	closed  bool
@@ -58,15 +60,15 @@ func (c *Controller) Reports() <-chan ports.Report { return c.reports }
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
+	network := c.network
+	c.network = nil
 	if len(c.held) == 0 {
 		c.parent.young.leave(c.ref.PID)
 	}
 	c.mu.Unlock()
 	err := c.conn.Close()
 	<-c.done
-	if c.complaints != nil {
-		c.complaints.Close()
-	}
+	closeFiles([]*os.File{c.complaints, network})
 	c.parent.spare.refill()
 	return err
 }
@@ -218,7 +220,11 @@ func (c *Controller) send(m *hold.Message) error {
 	if len(fds) > 0 {
 		rights = unix.UnixRights(fds...)
 	}
-	if _, _, err := c.conn.WriteMsgUnix(packet, rights, nil); err != nil {
+	_, _, err := c.conn.WriteMsgUnix(packet, rights, nil)
+	switch {
+	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+		return c.gone()
+	case err != nil:
 		return fault.Wrap(err, fault.System, "cannot reach controller %d", c.ref.PID)
 	}
 	return nil

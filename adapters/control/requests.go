@@ -41,11 +41,27 @@ func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.Fil
 		return nil, err
 	}
 	defer done()
+	network := c.networkFor(order)
+	defer closeFiles([]*os.File{network})
+	files.Network = number(network)
 	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Begin, UUID: order.Identity.UUID, Files: files})
 	if err != nil {
 		return nil, err
 	}
 	return reply, c.check(reply, hold.Begun)
+}
+
+// networkFor gives away the namespace that was made ahead, if the order can use
+// it: with an id map it has to belong to the new user namespace.
+func (c *Controller) networkFor(order *ports.Order) *os.File {
+	if !order.Namespaces.Net || order.Namespaces.User {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	network := c.network
+	c.network = nil
+	return network
 }
 
 // files gathers what a start needs. done closes what was opened for it.

@@ -50,6 +50,9 @@ func (s *spare) refill() {
 
 func (s *spare) fill() {
 	one, err := s.spawn(context.Background())
+	if err == nil {
+		one.network = newNetwork() // takes half a millisecond of a start too
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.busy = false

@@ -23,8 +23,7 @@ type Controller struct {
 	dying   map[hold.FD]int           // pidfd -> pid of processes let go of before they died
 	failed  map[[16]byte]hold.Failure // starts that failed before Proceed asked
 	reports reports
-	begun   bool    // ever held something
-	network hold.FD // made ahead for the first start that wants one
+	begun   bool // ever held something
 }
 
 // New returns a controller that holds nothing.
@@ -32,12 +31,9 @@ func New(kernel hold.Kernel, fds hold.Descriptors, daemon hold.Daemon) *Controll
 	return &Controller{
 		kernel: kernel, fds: fds, daemon: daemon,
 		held: map[[16]byte]*held{}, byFD: map[hold.FD]*held{}, dying: map[hold.FD]int{},
-		failed: map[[16]byte]hold.Failure{}, network: hold.None,
+		failed: map[[16]byte]hold.Failure{},
 	}
 }
-
-// Warm makes ahead what a start would have to wait for.
-func (c *Controller) Warm() { c.network = c.kernel.Network() }
 
 // phase is how far a container is.
 type phase uint8

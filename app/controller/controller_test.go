@@ -97,26 +97,16 @@ func TestALifeWithoutIncident(t *testing.T) {
 	assert.True(t, b.Finished())
 }
 
-func TestANetworkMadeAheadIsUsedOnceOrClosed(t *testing.T) {
-	for name, row := range map[string]struct {
-		change func(*step.Script)
-		used   bool
-	}{
-		"wanted":            {func(*step.Script) {}, true},
-		"not wanted":        {func(s *step.Script) { s.Namespaces.Net = false }, false},
-		"of another userns": {func(s *step.Script) { s.Namespaces.User = true }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
-			b.Warm()
-			ahead := b.Controller.network
-			b.dies(b.started(one, row.change), 0)
-			b.dies(b.started(two), 0)
-			assert.Equal(t, row.used, b.networks[0] == ahead)
-			assert.Equal(t, hold.None, b.networks[1], "there is only one")
-			assert.Empty(t, b.leaks())
-		})
-	}
+func TestANetworkThatIsHandedOverIsJoined(t *testing.T) {
+	b := newBench(t)
+	m := &hold.Message{Kind: hold.Begin, UUID: one, Files: hold.NoFiles()}
+	m.Files.Plan, m.Files.Network = b.fd("plan"), b.fd("network")
+	network := m.Files.Network
+	b.scripts[m.Files.Plan] = &step.Script{UUID: one, Namespaces: step.Namespaces{Net: true}}
+	b.Handle(m)
+	assert.Equal(t, network, b.networks[0])
+	b.request(hold.Abandon, one)
+	assert.Empty(t, b.leaks())
 }
 
 func TestTheFirstContainerGivesTheName(t *testing.T) {

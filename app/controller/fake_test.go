@@ -134,8 +134,6 @@ func (w *world) Kill(process hold.FD) {
 	w.status[w.lastPID] = 9
 }
 
-func (w *world) Network() hold.FD { return w.fd("network") }
-
 func (w *world) Introduce(name string) { w.names = append(w.names, name) }
 
 // hold.Descriptors

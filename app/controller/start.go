@@ -1,9 +1,6 @@
 package controller
 
-import (
-	"virtlxcd/domain/launch/step"
-	"virtlxcd/ports/hold"
-)
+import "virtlxcd/ports/hold"
 
 // errors of start that are not an operation's, as errno (errno(3)).
 const (
@@ -25,7 +22,8 @@ func (c *Controller) begin(m *hold.Message) {
 		return
 	}
 	h := &held{uuid: m.UUID, script: script, files: m.Files}
-	network := c.networkFor(script)
+	network := m.Files.Network
+	h.files.Network = hold.None
 	failure = c.bear(h, network)
 	c.fds.Close(network)
 	if failure.Failed() {
@@ -40,18 +38,6 @@ func (c *Controller) begin(m *hold.Message) {
 	reply := &hold.Message{Kind: hold.Begun, UUID: h.uuid}
 	c.describe(reply, h)
 	c.daemon.Send(reply)
-}
-
-// networkFor gives away the namespace that was made ahead. One that nobody wants
-// now is closed. An id map needs one that belongs to its user namespace.
-func (c *Controller) networkFor(script *step.Script) hold.FD {
-	network := c.network
-	c.network = hold.None
-	if !script.Namespaces.Net || script.Namespaces.User {
-		c.fds.Close(network)
-		return hold.None
-	}
-	return network
 }
 
 // take holds a container from now on. The first gives the process its name.

@@ -296,9 +296,15 @@ func (s *start) explain(err error) error {
 	return err
 }
 
-// observe takes hold of init while it still waits, so that its number is its own.
+// observe takes hold of init while it still waits, so that its number is its
+// own. One that is gone has failed on its way: the controller knows where.
 func (s *start) observe(ctx context.Context) (err error) {
 	s.run.process, err = s.driver.ports.Processes.Open(ctx, s.run.held.PID, s.run.held.Start)
+	if errors.Is(err, fault.NotFound) {
+		if cause := s.controller.Proceed(ctx, s.entry.UUID); cause != nil {
+			return s.explain(cause)
+		}
+	}
 	return err
 }
 

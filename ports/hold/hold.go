@@ -62,7 +62,7 @@ type Kind uint32
 // Requests of the daemon, each answered by one reply about the same container,
 // but for Acknowledge.
 const (
-	Begin       Kind = iota + 1 // Files: Plan Image Unified Log Tasks Hosts Passed
+	Begin       Kind = iota + 1 // Files: Plan Image Unified Log Tasks Hosts Passed; Network to be joined
 	Proceed                     // let init be executed
 	Abandon                     // kill and forget what was begun
 	Reclaim                     // send the descriptors again
@@ -147,9 +147,6 @@ type Kernel interface {
 	Reap(pid int, process FD) (status int, ended bool)
 	// Kill kills the process and with it its namespace.
 	Kill(process FD)
-	// Network makes a network namespace that Begin may join later; None where
-	// that fails. A namespace takes long to make, so one is made ahead.
-	Network() FD
 	// Introduce makes the name of a held container part of what tools see of
 	// this process's command line.
 	Introduce(name string)

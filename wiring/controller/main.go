@@ -58,7 +58,6 @@ func run(socket string) error {
 	daemon := endpoint.New(listenerFD, daemonFD, events)
 	holder := controller.New(&stage.Kernel{Null: null, Socket: socket}, events, daemon)
 	daemon.Serve(holder)
-	holder.Warm()
 	err = events.Run(func(fd hold.FD, happened hold.Happening) {
 		if !daemon.Ready(fd) {
 			holder.Ready(fd, happened)

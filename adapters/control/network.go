@@ -1,0 +1,31 @@
+package control
+
+import (
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// newNetwork makes a network namespace, nil where that fails: the controller
+// then makes one with the container, which takes longer. The thread that made
+// it dies of it, because its goroutine ends locked.
+func newNetwork() *os.File {
+	made := make(chan *os.File, 1)
+	go func() {
+		runtime.LockOSThread()
+		made <- unshareNetwork()
+	}()
+	return <-made
+}
+
+func unshareNetwork() *os.File {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil
+	}
+	file, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil
+	}
+	return file
+}
