@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-concurrent=(./app/... ./adapters/rpc/... ./adapters/control/...)
+concurrent=(./app/... ./adapters/rpc/... ./adapters/control/... ./wiring/controller)
 [ ! -d wiring/harness ] || concurrent+=(./wiring/harness/...)
 
 judge=$(mktemp -d)

@@ -122,8 +122,8 @@ func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
 		os.Remove(path)
 		return nil, fault.Wrap(err, fault.System, "cannot execute the controller '%s'", c.options.Program)
 	}
-	c.young.watch(process)
 	ref := container.Controller{PID: process.Pid, Start: startTime(process.Pid), Socket: path}
+	c.young.watch(process)
 	return newController(ref, ours, c), nil
 }
 
