@@ -30,6 +30,9 @@ type Options struct {
 	// the v2 group (nil if there is none) and the tasks file of each v1 group.
 	// Nil: they stay in the daemon's own.
 	Group func(context.Context) (unified *os.File, tasks []*os.File, err error)
+	// Home opens the v1 tasks files that the thread which starts controllers
+	// goes back to in the end, so that their group can be removed. May be nil.
+	Home func() ([]*os.File, error)
 }
 
 // Controllers implements ports.Controllers.
@@ -56,7 +59,7 @@ func New(options Options, log *slog.Logger) (*Controllers, error) {
 		image.Close()
 		return nil, err
 	}
-	c := &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options.Group), log: log}
+	c := &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options), log: log}
 	c.spare.breed(c.spawn)
 	return c, nil
 }

@@ -36,19 +36,22 @@ var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatema
 // the name of what it holds later.
 const room = 512
 
-func newNursery(group func(context.Context) (*os.File, []*os.File, error)) *nursery {
+func newNursery(options Options) *nursery {
 	n := &nursery{births: make(chan birth), done: make(chan struct{})}
-	go n.run(group)
+	go n.run(options)
 	return n
 }
 
 // run keeps its thread locked to the end, so that the changed thread dies with it.
-func (n *nursery) run(group func(context.Context) (*os.File, []*os.File, error)) {
+func (n *nursery) run(options Options) {
 	defer close(n.done)
 	runtime.LockOSThread()
-	unified := join(group)
+	unified := join(options.Group)
 	if unified != nil {
 		defer unified.Close()
+	}
+	if options.Home != nil {
+		defer leave(options.Home)
 	}
 	for b := range n.births {
 		process, err := b.start(unified)
@@ -66,11 +69,23 @@ func join(group func(context.Context) (*os.File, []*os.File, error)) *os.File {
 	if err != nil {
 		return nil
 	}
+	move(tasks)
+	return unified
+}
+
+// leave moves this thread back. The thread ends a moment after its goroutine,
+// too late for who wants to remove the group then.
+func leave(home func() ([]*os.File, error)) {
+	if tasks, err := home(); err == nil {
+		move(tasks)
+	}
+}
+
+func move(tasks []*os.File) {
 	for _, file := range tasks {
 		file.WriteString("0")
 		file.Close()
 	}
-	return unified
 }
 
 func (b *birth) start(unified *os.File) (*os.Process, error) {

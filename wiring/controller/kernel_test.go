@@ -98,7 +98,7 @@ func (h *kernelHost) harness() porttest.ControllersHarness {
 func (h *kernelHost) controllers(t *testing.T) ports.Controllers {
 	c, err := control.New(control.Options{
 		Program: h.program, State: filepath.Join(h.dir, "state"), Log: filepath.Join(h.dir, "log"),
-		Group: h.cgroups.ControllersGroup,
+		Group: h.cgroups.ControllersGroup, Home: h.cgroups.HomeTasks,
 	}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })

@@ -107,7 +107,7 @@ func newCgroups(config Config, log *slog.Logger) (*cgroup.Cgroups, func(), error
 func newControllers(config Config, paths settings.Paths, groups *cgroup.Cgroups, log *slog.Logger) (*control.Controllers, func(), error) {
 	c, err := control.New(control.Options{
 		Program: config.Controller, State: filepath.Join(paths.State, "controllers"), Log: paths.Log,
-		Group: groups.ControllersGroup,
+		Group: groups.ControllersGroup, Home: groups.HomeTasks,
 	}, log)
 	if err != nil {
 		return nil, nil, err

@@ -178,35 +178,6 @@ func (c *Cgroups) walk(h *hierarchy, visit func(dir string, isGroup bool)) {
 	inside(h.root+c.base, 0)
 }
 
-// ControllersGroup makes the group of the processes that hold containers, apart
-// from all containers, and opens the ways into it as Group.Entry does.
-func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks []*os.File, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, stopped(err, "unable to create the group of controllers")
-	}
-	g := c.group(c.base + "/machine/" + controllersName)
-	for i, dir := range g.dirs {
-		if err := c.ensureGroup(i, dir); err != nil {
-			return nil, nil, err
-		}
-	}
-	return enter(c.layout, g.dirs)
-}
-
-// ensureGroup makes a directory or takes the one that is there, as it is.
-func (c *Cgroups) ensureGroup(i int, dir string) error {
-	if exists(dir) {
-		return c.equip(i, dir)
-	}
-	if err := c.makeParents(i, dir[:strings.LastIndexByte(dir, '/')]); err != nil {
-		return err
-	}
-	if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
-		return failed(err, "unable to create control group '%s'", dir)
-	}
-	return c.equip(i, dir)
-}
-
 // Close removes the directories of this daemon's own base in which nothing is
 // left. Containers that go on running keep theirs. The host's partitions stay.
 func (c *Cgroups) Close() error {

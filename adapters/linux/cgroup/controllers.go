@@ -1,0 +1,55 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ControllersGroup makes the group of the processes that hold containers, apart
+// from all containers, and opens the ways into it as Group.Entry does.
+func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks []*os.File, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, stopped(err, "unable to create the group of controllers")
+	}
+	g := c.group(c.base + "/machine/" + controllersName)
+	for i, dir := range g.dirs {
+		if err := c.ensureGroup(i, dir); err != nil {
+			return nil, nil, err
+		}
+	}
+	return enter(c.layout, g.dirs)
+}
+
+// ensureGroup makes a directory or takes the one that is there, as it is.
+func (c *Cgroups) ensureGroup(i int, dir string) error {
+	if exists(dir) {
+		return c.equip(i, dir)
+	}
+	if err := c.makeParents(i, dir[:strings.LastIndexByte(dir, '/')]); err != nil {
+		return err
+	}
+	if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return failed(err, "unable to create control group '%s'", dir)
+	}
+	return c.equip(i, dir)
+}
+
+// HomeTasks opens the tasks file of the top group of each version 1 hierarchy:
+// where a thread goes back to that leaves the controllers' group. Caller closes.
+func (c *Cgroups) HomeTasks() (tasks []*os.File, err error) {
+	for _, h := range c.all {
+		if h.unified {
+			continue
+		}
+		file, err := os.OpenFile(h.root+"/tasks", os.O_WRONLY, 0)
+		if err != nil {
+			return tasks, failed(err, "unable to open the tasks of '%s'", h.root)
+		}
+		tasks = append(tasks, file)
+	}
+	return tasks, nil
+}
