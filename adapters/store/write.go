@@ -12,6 +12,7 @@ import (
 
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
+	"virtlxcd/domain/lifecycle"
 	"virtlxcd/ports"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) SaveDefinition(ctx context.Context, definition *container.Defini
 	return nil
 }
 
-// SaveStatus writes the pid file first: who sees the status finds it.
+// SaveStatus writes the pid file first: who sees the status of what runs finds it.
 func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error {
 	name := status.Definition.Name
 	if err := checkName(name); err != nil {
@@ -58,7 +59,10 @@ func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error 
 	if err := goingOn(ctx); err != nil {
 		return err
 	}
-	err := s.savePID(s.pidPath(name), status.Controller.PID)
+	var err error
+	if status.State != lifecycle.Starting {
+		err = s.savePID(s.pidPath(name), status.Controller.PID)
+	}
 	if err == nil {
 		text := header(name, status.Definition.UUID.String()) + s.codec.FormatStatus(status)
 		err = s.replace(s.statusPath(name), text, 0o600, false)

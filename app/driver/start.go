@@ -85,8 +85,8 @@ func (s *start) perform(ctx context.Context) error {
 		s.remember,
 		s.makeGroup,
 		s.makePlan,
-		s.limit,
 		s.begin,
+		s.limit, // init is not executed before proceed
 		s.observe,
 		s.connectLinks,
 		s.record,

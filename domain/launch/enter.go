@@ -18,7 +18,7 @@ func (b *builder) enterRoot() {
 	b.inside(step.Op{Code: step.NewCgroupView, Subject: "control groups"})
 	b.inside(step.Op{Code: step.MakePrivate, Path: "/", Subject: "/"})
 	source := b.rootSource()
-	b.inside(step.Op{Code: step.Pivot, Slot: b.root, Path: source, Subject: source})
+	b.inside(step.Op{Code: step.Pivot, Slot: b.root, Subject: source})
 	if path.Clean(source) == "/" {
 		for _, own := range []string{"/sys", "/dev", "/proc"} {
 			b.inside(step.Op{Code: step.Unmount, Path: own, Subject: own})

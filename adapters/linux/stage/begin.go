@@ -16,45 +16,70 @@ type Kernel struct {
 	Socket string // part of the command line that Introduce writes
 }
 
-// parentEnds are the ends of the two pipes that stay with the controller.
-type parentEnds struct{ outcome, release int }
+// ends are the two channels to the stage: outcome, a pipe on which it reports,
+// and release, a socket on which it gets its mounts and then the go-ahead.
+type ends struct{ outcome, release int }
 
-// Begin implements hold.Kernel.
+// Begin implements hold.Kernel. The process is made first: while its program
+// loads, which takes longer, Prepare is carried out here.
 func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) (hold.Born, hold.Failure) {
+	born, err := k.clone(script, files, int(network))
+	if err != nil {
+		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
+	}
 	slots, failure := prepare(script)
 	if failure.Failed() {
+		k.bury(&born)
 		return hold.Born{}, failure
 	}
-	born, err := k.clone(script, files, int(network), slots)
+	born.Terminals = keepTerminals(script, slots)
+	err = sendSlots(int(born.Release), slots)
+	closeAll(slots)
+	if err != nil {
+		k.bury(&born)
+		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
+	}
+	born.Start, born.Network = startTime(born.PID), networkOf(script, born.PID, int(network))
+	return born, hold.Failure{}
+}
+
+// keepTerminals takes the masters of the terminals out of the slots: they stay
+// with the controller.
+func keepTerminals(script *step.Script, slots []int) []hold.FD {
 	kept := make([]hold.FD, 0, len(script.Terminals))
 	for _, slot := range script.Terminals {
 		kept = append(kept, hold.FD(slots[slot]))
 		slots[slot] = -1
 	}
-	closeAll(slots)
-	if err != nil {
-		for _, master := range kept {
-			unix.Close(int(master))
-		}
-		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
-	}
-	born.Terminals = kept
-	return born, hold.Failure{}
+	return kept
 }
 
-// environment of the stage: it lives for a millisecond, so nothing is collected
-// and the runtime need not look for limits.
-var environment = []string{"GOMAXPROCS=1", "GOGC=off", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+// bury ends a process whose start failed and closes what came with it.
+func (k *Kernel) bury(born *hold.Born) {
+	k.Kill(born.Process)
+	for {
+		if _, err := unix.Wait4(born.PID, nil, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	for _, master := range born.Terminals {
+		unix.Close(int(master))
+	}
+	closeAll([]int{int(born.Process), int(born.Release), int(born.Outcome)})
+}
 
-// clone makes the process. The masters of the terminals are not handed over.
-func (k *Kernel) clone(script *step.Script, files *hold.Files, network int, slots []int) (hold.Born, error) {
-	parent, child, err := pipes()
+// environment of the stage: it lives for a millisecond, so nothing is collected.
+var environment = []string{"GOMAXPROCS=1", "GOGC=off"}
+
+// clone makes the process.
+func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hold.Born, error) {
+	parent, child, err := channels()
 	if err != nil {
 		return hold.Born{}, err
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
-		Env: environment, Files: k.layOut(script, files, network, child, slots),
+		Env: environment, Files: k.layOut(files, network, child),
 		Sys: processAttributes(script, files, network, &pidfd),
 	}
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(imageFD), stageArguments(files), attr)
@@ -64,23 +89,23 @@ func (k *Kernel) clone(script *step.Script, files *hold.Files, network int, slot
 		return hold.Born{}, err
 	}
 	return hold.Born{
-		PID: pid, Start: startTime(pid), Process: hold.FD(pidfd), Network: networkOf(script, pid, network),
+		PID: pid, Process: hold.FD(pidfd), Network: hold.None,
 		Release: hold.FD(parent.release), Outcome: hold.FD(parent.outcome),
 	}, nil
 }
 
-// pipes makes the report pipe and the go pipe.
-func pipes() (parent, child parentEnds, err error) {
-	var report, release [2]int
+func channels() (parent, child ends, err error) {
+	var report [2]int
 	if err = unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
 		return parent, child, err
 	}
-	if err = unix.Pipe2(release[:], unix.O_CLOEXEC); err != nil {
+	release, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		closeAll(report[:])
 		return parent, child, err
 	}
 	unix.SetNonblock(report[0], true)
-	return parentEnds{report[0], release[1]}, parentEnds{report[1], release[0]}, nil
+	return ends{report[0], release[0]}, ends{report[1], release[1]}, nil
 }
 
 func stageArguments(files *hold.Files) []string {
@@ -89,18 +114,13 @@ func stageArguments(files *hold.Files) []string {
 
 // layOut orders the stage's descriptors as report.go names them. A descriptor
 // that is not there is /dev/null, so that numbers stay in place.
-func (k *Kernel) layOut(script *step.Script, files *hold.Files, network int, child parentEnds, slots []int) []uintptr {
+func (k *Kernel) layOut(files *hold.Files, network int, child ends) []uintptr {
 	log := int(files.Log)
 	order := []int{k.Null, log, log, int(files.Plan), int(files.Image), child.outcome, child.release, network}
 	for _, list := range [][]hold.FD{files.Tasks, files.Passed} {
 		for _, fd := range list {
 			order = append(order, int(fd))
 		}
-	}
-	order = append(order, slots...)
-	base := len(order) - len(slots)
-	for _, slot := range script.Terminals {
-		order[base+slot] = -1
 	}
 	numbers := make([]uintptr, len(order))
 	for i, fd := range order {

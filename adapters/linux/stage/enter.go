@@ -15,7 +15,8 @@ const Name = "stage"
 // entering is the stage at work. It keeps to one thread, which alone survives
 // the final exec: what is per thread counts there only.
 type entering struct {
-	slots   []int
+	script  *step.Script
+	slots   []int // nil until the first is needed
 	tasks   []int
 	files   []int
 	report  int
@@ -27,13 +28,13 @@ type entering struct {
 // only on failure, which it has reported.
 func Run(arguments []string) {
 	setOOMScore("0")
-	e, script := layOut(arguments)
-	if script == nil {
+	e := layOut(arguments)
+	if e.script == nil {
 		e.fail(hold.Failure{Errno: uint32(unix.EBADMSG)})
 		return
 	}
-	for i := range script.Enter {
-		op := &script.Enter[i]
+	for i := range e.script.Enter {
+		op := &e.script.Enter[i]
 		if err := e.one(op); err != nil {
 			e.fail(hold.Failure{Index: uint32(i), Errno: errnoOf(err), Interpreter: missesInterpreter(op, err)})
 			return
@@ -42,20 +43,37 @@ func Run(arguments []string) {
 }
 
 // layOut finds the descriptors from the counts in arguments: tasks, files.
-func layOut(arguments []string) (*entering, *step.Script) {
+func layOut(arguments []string) *entering {
 	e := &entering{report: reportFD, release: goFD, oldRoot: -1}
 	script, ok := Load(planFD)
 	if !ok || len(arguments) != 2 {
-		return e, nil
+		return e
 	}
 	if err := unix.Setns(networkFD, unix.CLONE_NEWNET); err != nil && err != unix.EINVAL {
-		return e, nil // EINVAL: no namespace was handed over, a new one is in place
+		return e // EINVAL: no namespace was handed over, a new one is in place
 	}
 	next := firstTaskFD
 	e.tasks, next = consecutive(next, number(arguments[0]))
-	e.files, next = consecutive(next, number(arguments[1]))
-	e.slots, _ = consecutive(next, script.Slots)
-	return e, script
+	e.files, _ = consecutive(next, number(arguments[1]))
+	e.script = script
+	return e
+}
+
+// slot is what Prepare left in a slot. The first use waits for all of them.
+func (e *entering) slot(number int) (fd int, err error) {
+	if e.slots == nil {
+		wanted := make([]bool, e.script.Slots)
+		for i := range wanted {
+			wanted[i] = true
+		}
+		for _, terminal := range e.script.Terminals {
+			wanted[terminal] = false
+		}
+		if e.slots, err = receiveSlots(e.release, wanted); err != nil {
+			return -1, err
+		}
+	}
+	return e.slots[number], nil
 }
 
 func consecutive(first, n int) (fds []int, next int) {
@@ -89,7 +107,7 @@ func missesInterpreter(op *step.Op, err error) bool {
 func (e *entering) one(op *step.Op) error {
 	switch op.Code {
 	case step.Attach:
-		return attach(e.slots[op.Slot], op.Path)
+		return e.attach(op)
 	case step.Mount:
 		return mount(op)
 	case step.Bind:
@@ -101,7 +119,7 @@ func (e *entering) one(op *step.Op) error {
 	case step.MakePrivate:
 		return unix.Mount("", op.Path, "", unix.MS_REC|unix.MS_PRIVATE, "")
 	case step.Pivot:
-		return e.pivot(e.slots[op.Slot])
+		return e.pivot(op)
 	case step.Forget:
 		return e.forget()
 	case step.Link:
@@ -212,7 +230,7 @@ func session(terminal string) error {
 // passFiles gives the passed files the numbers from 3 on and lets exec close
 // all others. The report pipe is moved out of the way.
 func (e *entering) passFiles() error {
-	safe := reportFD + len(e.files) + len(e.slots) + len(e.tasks) + 64
+	safe := reportFD + len(e.files) + len(e.slots) + len(e.tasks) + 64 // above all in use
 	report, err := unix.FcntlInt(uintptr(e.report), unix.F_DUPFD_CLOEXEC, safe)
 	if err != nil {
 		return err

@@ -9,7 +9,11 @@ import (
 // pivot makes the detached mount the root. It is first attached at "/", because
 // the way to its source may be closed to the root of an id map. The old root
 // stays mounted on top of it, where no path leads, until forget.
-func (e *entering) pivot(root int) (err error) {
+func (e *entering) pivot(op *step.Op) error {
+	root, err := e.slot(op.Slot)
+	if err != nil {
+		return err
+	}
 	if e.oldRoot, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
@@ -34,6 +38,14 @@ func (e *entering) forget() error {
 	}
 	unix.Close(e.oldRoot)
 	return unix.Chdir("/")
+}
+
+func (e *entering) attach(op *step.Op) error {
+	mount, err := e.slot(op.Slot)
+	if err != nil {
+		return err
+	}
+	return attach(mount, op.Path)
 }
 
 // attach puts a detached mount at path, which it makes if need be.

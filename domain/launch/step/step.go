@@ -47,12 +47,9 @@ const (
 	Join Code = iota + 32
 	// NewCgroupView makes the current cgroups the roots of what is seen inside.
 	NewCgroupView
-	// EnterNamespace joins the namespace in Slot, of any type.
-	EnterNamespace
 	// MakePrivate stops mounts from propagating in or out.
 	MakePrivate
-	// Pivot makes the mount in Slot the root. Path is a directory to attach it
-	// to first. The old root stays, out of reach of paths, until Forget: in a
+	// Pivot makes the mount in Slot the root. The old root stays, out of reach of paths, until Forget: in a
 	// user namespace the kernel lets proc and sysfs be mounted only where others
 	// are visible already.
 	Pivot
@@ -136,7 +133,7 @@ type Op struct {
 var names = map[Code]string{
 	OpenTree: "open tree", NewMount: "make mount", SetAttributes: "set attributes", MakeNode: "make node",
 	MakeLink: "make link", MakeDir: "make directory", OpenTerminal: "open terminal", Owner: "set owner",
-	Join: "join cgroups", NewCgroupView: "new cgroup namespace", EnterNamespace: "enter namespace",
+	Join: "join cgroups", NewCgroupView: "new cgroup namespace",
 	MakePrivate: "make mounts private", Pivot: "change root", Forget: "detach old root", Attach: "attach mount",
 	Mount: "mount", Bind: "bind", Protect: "protect mount", Unmount: "unmount", Link: "make link", LoopbackUp: "bring loopback up",
 	Hostname: "set host name", Wait: "wait for links", Limit: "set limit", Persona: "set personality",
