@@ -142,8 +142,11 @@ func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.
 		return nil, c.lost(ref, unix.ESRCH)
 	}
 	connection, err := c.dial(filepath.Base(ref.Socket))
-	if err != nil {
+	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
 		return nil, c.lost(ref, err)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot reach controller %d", ref.PID)
 	}
 	return newController(ref, connection, c), nil
 }

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -51,6 +53,9 @@ func Run(ctx context.Context, config Config) error {
 		config.Prefix = prefix
 	}
 	unix.Umask(0o022)
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot keep inherited files from containers: %w", err)
+	}
 	pidFile, err := settings.AcquirePIDFile(newPaths(config).PIDFile)
 	if err != nil {
 		return err
