@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"time"
 
 	"virtlxcd/app/undo"
 	"virtlxcd/domain/container"
+	"virtlxcd/domain/device"
 	"virtlxcd/domain/fault"
 	"virtlxcd/domain/host"
 	"virtlxcd/domain/launch"
@@ -113,6 +115,10 @@ func (s *start) check(context.Context) error {
 		s.live.Partition = s.driver.options.DefaultPartition
 	}
 	s.partition = s.live.Partition
+	if s.live.Root() == nil { // clients are shown what is shared
+		hostRoot := device.Filesystem{Kind: device.HostDir, Source: "/", Target: "/"}
+		s.live.Filesystems = slices.Insert(s.live.Filesystems, 0, hostRoot)
+	}
 	return nil
 }
 

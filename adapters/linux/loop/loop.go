@@ -119,22 +119,17 @@ func (l *Loop) Load(plan hold.FD) (*step.Script, bool) { return l.load(int(plan)
 
 // Read implements hold.Descriptors.
 func (l *Loop) Read(fd hold.FD, into []byte) (n int, again bool) {
-	for {
-		n, err := unix.Read(int(fd), into)
-		switch err {
-		case nil:
-			return n, false
-		case unix.EINTR:
-			continue
-		}
-		return 0, err == unix.EAGAIN
-	}
+	return transfer(unix.Read, fd, into)
 }
 
 // Write implements hold.Descriptors.
 func (l *Loop) Write(fd hold.FD, from []byte) (n int, again bool) {
+	return transfer(unix.Write, fd, from)
+}
+
+func transfer(call func(int, []byte) (int, error), fd hold.FD, bytes []byte) (n int, again bool) {
 	for {
-		n, err := unix.Write(int(fd), from)
+		n, err := call(int(fd), bytes)
 		switch err {
 		case nil:
 			return n, false
