@@ -53,6 +53,7 @@ func run(socket string) error {
 	if err != nil {
 		return err
 	}
+	makeRoom(null)
 	unix.CloseOnExec(listenerFD)
 	unix.CloseOnExec(daemonFD)
 	daemon := endpoint.New(listenerFD, daemonFD, events)
@@ -67,6 +68,17 @@ func run(socket string) error {
 	})
 	unix.Unlink(socket)
 	return err
+}
+
+// room is how many descriptors a controller can have before its table must
+// grow: in a process with threads that takes many milliseconds, which a start
+// would have to wait for.
+const room = 256
+
+func makeRoom(null int) {
+	if fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, room-1); err == nil {
+		unix.Close(fd)
+	}
 }
 
 // after finds the value of an option.

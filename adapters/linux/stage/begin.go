@@ -79,7 +79,7 @@ func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hol
 	}
 	pidfd := -1
 	attr := &syscall.ProcAttr{
-		Env: environment, Files: k.layOut(files, network, child),
+		Env: environment, Files: k.withRoom(k.layOut(files, network, child), script.Slots),
 		Sys: processAttributes(script, files, network, &pidfd),
 	}
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(imageFD), stageArguments(files), attr)
@@ -130,6 +130,23 @@ func (k *Kernel) layOut(files *hold.Files, network int, child ends) []uintptr {
 		numbers[i] = uintptr(fd)
 	}
 	return numbers
+}
+
+// smallTable is how many descriptors a process has room for from the start.
+const smallTable = 64
+
+// withRoom makes the stage's table of descriptors large enough for its slots
+// before it has threads: later that takes many milliseconds.
+func (k *Kernel) withRoom(numbers []uintptr, slots int) []uintptr {
+	const spare = 16 // for what the stage opens itself
+	wanted := len(numbers) + slots + spare
+	if wanted <= smallTable {
+		return numbers
+	}
+	for len(numbers) < wanted {
+		numbers = append(numbers, ^uintptr(0)) // closed
+	}
+	return append(numbers, uintptr(k.Null))
 }
 
 // processAttributes says how the process is born: in its namespaces and, with

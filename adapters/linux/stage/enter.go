@@ -228,16 +228,14 @@ func session(terminal string) error {
 }
 
 // passFiles gives the passed files the numbers from 3 on and lets exec close
-// all others. The report pipe is moved out of the way.
-func (e *entering) passFiles() error {
-	safe := reportFD + len(e.files) + len(e.slots) + len(e.tasks) + 64 // above all in use
-	report, err := unix.FcntlInt(uintptr(e.report), unix.F_DUPFD_CLOEXEC, safe)
-	if err != nil {
-		return err
-	}
-	e.report = report
-	for i, file := range e.files {
-		if e.files[i], err = unix.FcntlInt(uintptr(file), unix.F_DUPFD_CLOEXEC, safe); err != nil {
+// all others. Each lies above its new number, so that going upwards none is
+// overwritten before it was moved; the report pipe is moved out of the way, not
+// further than it must: to make the table of descriptors larger takes a process
+// with threads many milliseconds (it waits for an RCU grace period).
+func (e *entering) passFiles() (err error) {
+	end := planFD + len(e.files)
+	if e.report < end {
+		if e.report, err = unix.FcntlInt(uintptr(e.report), unix.F_DUPFD_CLOEXEC, end); err != nil {
 			return err
 		}
 	}
@@ -246,7 +244,7 @@ func (e *entering) passFiles() error {
 			return err
 		}
 	}
-	return unix.CloseRange(uint(planFD+len(e.files)), 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+	return unix.CloseRange(uint(end), 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // initMask is init's umask; until then modes are taken as they are written.
