@@ -1,0 +1,112 @@
+package loop
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/launch/step"
+	"virtlxcd/ports/hold"
+)
+
+func newLoop(t *testing.T) *Loop {
+	l, err := New(func(int) (*step.Script, bool) { return nil, false })
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(l.epoll); unix.Close(l.inotify) })
+	return l
+}
+
+func pipe(t *testing.T) (read, write hold.FD) {
+	var fds [2]int
+	require.NoError(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
+	t.Cleanup(func() { unix.Close(fds[0]); unix.Close(fds[1]) })
+	return hold.FD(fds[0]), hold.FD(fds[1])
+}
+
+// rounds runs the loop until dispatch was called n times.
+func rounds(t *testing.T, l *Loop, n int, dispatch func(hold.FD, hold.Happening)) {
+	t.Helper()
+	require.NoError(t, l.Run(func(fd hold.FD, happened hold.Happening) {
+		n--
+		dispatch(fd, happened)
+	}, func() bool { return n > 0 }))
+}
+
+func TestTellsWhatIsReadable(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	l.Watch(read, hold.Interest{Read: true})
+	l.Write(write, []byte("x"))
+	rounds(t, l, 1, func(fd hold.FD, happened hold.Happening) {
+		assert.Equal(t, read, fd)
+		assert.True(t, happened.Readable)
+	})
+	buffer := make([]byte, 8)
+	n, again := l.Read(read, buffer)
+	assert.Equal(t, 1, n)
+	n, again = l.Read(read, buffer)
+	assert.Zero(t, n)
+	assert.True(t, again, "what is watched does not block")
+}
+
+func TestForgottenInTheSameRound(t *testing.T) {
+	l := newLoop(t)
+	one, first := pipe(t)
+	two, second := pipe(t)
+	for _, fd := range []hold.FD{one, two} {
+		l.Watch(fd, hold.Interest{Read: true})
+	}
+	l.Write(first, []byte("x"))
+	l.Write(second, []byte("x"))
+	told := map[hold.FD]int{}
+	rounds(t, l, 1, func(fd hold.FD, _ hold.Happening) {
+		told[fd]++
+		l.Forget(one)
+		l.Forget(two)
+	})
+	assert.Len(t, told, 1, "an event of one that was forgotten meanwhile is dropped")
+}
+
+// TestAnEdgeIsToldOnce: asking for the same again must not tell it again, or a
+// terminal that is hung up would be told without end.
+func TestAnEdgeIsToldOnce(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	other, signal := pipe(t)
+	l.Watch(read, hold.Interest{Read: true, Edge: true})
+	l.Watch(other, hold.Interest{Read: true})
+	l.Close(write)
+	edges := 0
+	rounds(t, l, 3, func(fd hold.FD, happened hold.Happening) {
+		if fd == read {
+			edges++
+			assert.True(t, happened.HungUp)
+			l.Watch(read, hold.Interest{Read: true, Edge: true})
+			l.Write(signal, []byte("x")) // more rounds follow
+		}
+	})
+	assert.Equal(t, 1, edges)
+}
+
+func TestATerminalThatIsOpened(t *testing.T) {
+	l := newLoop(t)
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	require.NoError(t, err)
+	master := hold.FD(fd)
+	defer l.Close(master)
+	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
+	l.WatchOpens(master)
+	assert.False(t, l.Attached(master))
+	peer, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	require.Zero(t, errno)
+	defer unix.Close(int(peer))
+	l.Watch(master, hold.Interest{Read: true, Edge: true})
+	rounds(t, l, 1, func(fd hold.FD, happened hold.Happening) {
+		assert.Equal(t, master, fd)
+	})
+	assert.True(t, l.Attached(master))
+	l.Forget(master)
+	assert.Empty(t, l.opens)
+}
