@@ -44,9 +44,9 @@ func TestTellsWhatIsReadable(t *testing.T) {
 		assert.True(t, happened.Readable)
 	})
 	buffer := make([]byte, 8)
-	n, again := l.Read(read, buffer)
+	n, _ := l.Read(read, buffer)
 	assert.Equal(t, 1, n)
-	n, again = l.Read(read, buffer)
+	n, again := l.Read(read, buffer)
 	assert.Zero(t, n)
 	assert.True(t, again, "what is watched does not block")
 }
