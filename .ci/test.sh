@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-concurrent=(./app/... ./adapters/rpc/... ./adapters/control/... ./wiring/controller)
+concurrent=(./app/... ./adapters/rpc/... ./adapters/control/... ./wiring/controller ./wiring/daemon)
 [ ! -d wiring/harness ] || concurrent+=(./wiring/harness/...)
 
 judge=$(mktemp -d)
