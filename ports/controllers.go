@@ -96,6 +96,8 @@ type Report struct {
 	// parent and the kernel does not tell.
 	Exit int
 	Held Held // ReportRestarted: the new init, with fresh descriptors
+	// Failure is the operation that failed, of ReportRestartFailed; may be nil.
+	Failure *StepError
 }
 
 // ReportKind is what a Report tells.

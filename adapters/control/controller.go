@@ -124,7 +124,11 @@ func closeAll(fds []int) {
 func (c *Controller) dispatch(m *hold.Message) {
 	c.count(m)
 	if kind, isReport := reportKinds[m.Kind]; isReport {
-		c.reports <- ports.Report{Number: m.Number, Container: m.UUID, Kind: kind, Exit: m.Exit, Held: held(m)}
+		report := ports.Report{Number: m.Number, Container: m.UUID, Kind: kind, Exit: m.Exit, Held: held(m)}
+		if m.Failure.Failed() {
+			report.Failure = stepError(m.Failure)
+		}
+		c.reports <- report
 		return
 	}
 	c.mu.Lock()

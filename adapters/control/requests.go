@@ -179,15 +179,19 @@ func (c *Controller) check(reply *hold.Message, want hold.Kind) error {
 	release(reply)
 	switch reply.Kind {
 	case hold.NotBegun, hold.NotRun:
-		errno := unix.Errno(reply.Failure.Errno)
-		return &ports.StepError{
-			Entered: reply.Failure.Entered, Index: int(reply.Failure.Index), Errno: int(errno),
-			Interpreter: reply.Failure.Interpreter, Err: errno,
-		}
+		return stepError(reply.Failure)
 	case hold.Unknown:
 		return fault.New(fault.NotFound, fault.Driver, "controller %d does not hold the container", c.ref.PID)
 	}
 	return fault.New(fault.Internal, fault.Driver, "controller %d gave an answer of the wrong kind (%d)", c.ref.PID, reply.Kind)
+}
+
+func stepError(failure hold.Failure) *ports.StepError {
+	errno := unix.Errno(failure.Errno)
+	return &ports.StepError{
+		Entered: failure.Entered, Index: int(failure.Index), Errno: int(errno),
+		Interpreter: failure.Interpreter, Err: errno,
+	}
 }
 
 // script is the part of an order that travels encoded.

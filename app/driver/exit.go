@@ -96,12 +96,30 @@ func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger li
 	failed := n.report.Kind == ports.ReportRestartFailed
 	if failed {
 		step.Reason = lifecycle.FailedReason
+		d.log.Error("a reboot from inside failed", "container", e.Name, "error", d.explain(ctx, before.Live, r, n.report.Failure))
 	}
 	d.log.Info("container ended", "container", e.Name, "reason", step.Reason.String(), "status", n.report.Exit)
 	d.clear(ctx, e, r, n)
 	if failed || !restartWanted(before.Live, trigger) || !d.restart(ctx, e, r, step) {
 		d.showOff(e, step)
 	}
+}
+
+// explain says which part of the definition a failed restart stumbled on. The
+// plan is made anew: the same definition gives the same one.
+func (d *Driver) explain(ctx context.Context, live *container.Definition, r *run, failure *ports.StepError) error {
+	if failure == nil {
+		return nil
+	}
+	facts, err := d.knownFacts(ctx)
+	if err != nil {
+		return failure
+	}
+	plan, err := d.planFor(live, facts, r.cgroup, 0)
+	if err != nil {
+		return failure
+	}
+	return plan.Explain(failure.Entered, failure.Index, failure.Err, failure.Interpreter)
 }
 
 func restartWanted(live *container.Definition, trigger lifecycle.Trigger) bool {

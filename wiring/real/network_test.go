@@ -134,6 +134,18 @@ func TestOnReboot(t *testing.T) {
 	m.clean()
 }
 
+// TestRebootThatCannot: the container's init is gone when it asks for a reboot.
+func TestRebootThatCannot(t *testing.T) {
+	m := newMachine(t)
+	m.run(guest{name: "vlxgone", init: "echo up; read line; rm /bin/sh; reboot -f"})
+	term := m.attach("vlxgone", 0)
+	term.expect("up")
+	term.typed("go\n")
+	m.eventually("the end", func() bool { return m.virsh("domstate", "--reason", "vlxgone") == "shut off (failed)" })
+	assert.Contains(t, m.log.String(), "cannot find init path '/bin/sh' relative to container root")
+	m.clean()
+}
+
 // TestSharedNetwork: without a private network the container is in the daemon's.
 func TestSharedNetwork(t *testing.T) {
 	m := newMachine(t)
