@@ -109,7 +109,6 @@ type Lifecycle interface {
 // StartOptions modify a start.
 type StartOptions struct {
 	AutoDestroy bool // destroy when the connection closes
-	Paused      bool // freeze before init runs its first instruction
 	Validate    bool
 	// Files become descriptors 3, 4, ... of init. The callee does not close them.
 	Files []*os.File

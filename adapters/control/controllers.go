@@ -59,7 +59,7 @@ func New(options Options, log *slog.Logger) (*Controllers, error) {
 		image.Close()
 		return nil, err
 	}
-	c := &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options), log: log}
+	c := &Controllers{options: options, image: image, sockets: sockets, nursery: newNursery(options, log), log: log}
 	c.spare.breed(c.spawn)
 	return c, nil
 }

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
@@ -27,17 +29,18 @@ type born struct {
 type nursery struct {
 	births chan birth
 	done   chan struct{}
+	log    *slog.Logger
 }
 
 // environment of a controller: one thread of Go code is all it has.
-var environment = []string{"GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+var environment = []string{"GOMAXPROCS=1"}
 
 // room is what a controller's command line is filled up to, so that it can show
 // the name of what it holds later.
 const room = 512
 
-func newNursery(options Options) *nursery {
-	n := &nursery{births: make(chan birth), done: make(chan struct{})}
+func newNursery(options Options, log *slog.Logger) *nursery {
+	n := &nursery{births: make(chan birth), done: make(chan struct{}), log: log}
 	go n.run(options)
 	return n
 }
@@ -46,12 +49,12 @@ func newNursery(options Options) *nursery {
 func (n *nursery) run(options Options) {
 	defer close(n.done)
 	runtime.LockOSThread()
-	unified := join(options.Group)
+	unified := n.join(options.Group)
 	if unified != nil {
 		defer unified.Close()
 	}
 	if options.Home != nil {
-		defer leave(options.Home)
+		defer n.leave(options.Home)
 	}
 	for b := range n.births {
 		process, err := b.start(unified)
@@ -61,31 +64,36 @@ func (n *nursery) run(options Options) {
 
 // join moves this thread into the v1 groups; the v2 group is entered at birth.
 // A host that refuses leaves controllers in the daemon's groups.
-func join(group func(context.Context) (*os.File, []*os.File, error)) *os.File {
+func (n *nursery) join(group func(context.Context) (*os.File, []*os.File, error)) *os.File {
 	if group == nil {
 		return nil
 	}
 	unified, tasks, err := group(context.Background())
-	if err != nil {
-		return nil
+	if err == nil {
+		err = move(tasks)
 	}
-	move(tasks)
+	if err != nil {
+		n.log.Warn("controllers stay in the daemon's control groups: a restart of its service may end them", "error", err)
+	}
 	return unified
 }
 
 // leave moves this thread back. The thread ends a moment after its goroutine,
 // too late for who wants to remove the group then.
-func leave(home func() ([]*os.File, error)) {
-	if tasks, err := home(); err == nil {
-		move(tasks)
+func (n *nursery) leave(home func() ([]*os.File, error)) {
+	tasks, err := home()
+	if err = errors.Join(err, move(tasks)); err != nil {
+		n.log.Debug("the controllers' control group may stay behind", "error", err)
 	}
 }
 
-func move(tasks []*os.File) {
+// move puts this thread into the groups, as far as that goes.
+func move(tasks []*os.File) (err error) {
 	for _, file := range tasks {
-		file.WriteString("0")
-		file.Close()
+		_, refused := file.WriteString("0")
+		err = errors.Join(err, refused, file.Close())
 	}
+	return err
 }
 
 func (b *birth) start(unified *os.File) (*os.Process, error) {

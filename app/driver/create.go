@@ -15,7 +15,7 @@ import (
 
 // Create implements ports.Lifecycle.
 func (c *connection) Create(ctx context.Context, document string, options ports.StartOptions) (container.Identity, error) {
-	if err := c.mayStart(callCreate, options); err != nil {
+	if err := c.mayStart(callCreate); err != nil {
 		return container.Identity{}, err
 	}
 	definition, err := c.admit(ctx, document, access.Write, access.Start)
@@ -45,7 +45,7 @@ func (c *connection) Create(ctx context.Context, document string, options ports.
 
 // Start implements ports.Lifecycle.
 func (c *connection) Start(ctx context.Context, ref container.Ref, options ports.StartOptions) (container.Identity, error) {
-	if err := c.mayStart(callStart, options); err != nil {
+	if err := c.mayStart(callStart); err != nil {
 		return container.Identity{}, err
 	}
 	var identity container.Identity
@@ -60,16 +60,12 @@ func (c *connection) Start(ctx context.Context, ref container.Ref, options ports
 	return identity, err
 }
 
-func (c *connection) mayStart(call string, options ports.StartOptions) error {
+func (c *connection) mayStart(call string) error {
 	if err := c.writable(call); err != nil {
 		return err
 	}
 	if c.closed.Load() {
 		return connectionClosed()
-	}
-	if options.Paused {
-		// Init would run before it could be frozen.
-		return fault.New(fault.NotImplemented, fault.Driver, "a container cannot be started paused")
 	}
 	return nil
 }

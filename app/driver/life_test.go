@@ -159,15 +159,6 @@ func TestFailedStepNamesTheObject(t *testing.T) {
 	})
 }
 
-func TestPausedStartIsRefused(t *testing.T) {
-	bench(t, func(r *rig) {
-		r.define(plain("web", 1))
-		_, err := r.client.Start(r.ctx, named("web"), ports.StartOptions{Paused: true})
-		assert.ErrorIs(t, err, fault.NotImplemented)
-		assert.Equal(t, "shutoff unknown persistent", r.state("web"))
-	})
-}
-
 func TestFilesArePassedAndStayTheCallers(t *testing.T) {
 	bench(t, func(r *rig) {
 		reader, writer, err := os.Pipe()
