@@ -14,6 +14,8 @@ import (
 // Host is the ports.HostInfo of the machine whose files lie below a root.
 type Host struct {
 	root  string
+	uuid  [16]byte // set by an administrator; zero: look for one
+	files []string // where one is looked for
 	fixed atomic.Pointer[host.Facts] // the part that is read once
 	place atomic.Pointer[topology]
 }
@@ -26,7 +28,16 @@ func New(root string) *Host {
 	if root == "/" {
 		root = ""
 	}
-	return &Host{root: root}
+	return &Host{root: root, files: append(slices.Clone(firmwareUUID), installationUUID)}
+}
+
+// SetUUID lets the host have this uuid; zero: it is looked for. With installation
+// the one of the installation counts, else the firmware's comes first. Before Facts.
+func (h *Host) SetUUID(uuid [16]byte, installation bool) {
+	h.uuid = uuid
+	if installation {
+		h.files = append([]string{installationUUID}, firmwareUUID...)
+	}
 }
 
 // Facts may be called from several goroutines. Two first calls at once may both
@@ -68,7 +79,7 @@ func (h *Host) once() *host.Facts {
 		// A limit of none is how administrators switch them off.
 		UserNamespaces: h.exists("/proc/self/ns/user") && h.line("/proc/sys/user/max_user_namespaces") != "0",
 	}
-	facts.UUID = h.uuid()
+	facts.UUID = h.findUUID()
 	facts.LastCapability = h.lastCapability()
 	facts.Capabilities = h.capabilities()
 	h.mounts(facts)

@@ -178,3 +178,24 @@ func BenchmarkFacts(b *testing.B) {
 		}
 	}
 }
+
+func TestWhoseUUID(t *testing.T) {
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"sys/class/dmi/id/product_uuid": "11111111-2222-4333-8444-555555555555\n",
+		"etc/machine-id":                "aaaaaaaabbbb4ccc8dddeeeeeeeeeeee\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(root, path), []byte(text), 0o644))
+	}
+	first := func(set [16]byte, installation bool) byte {
+		h := New(root)
+		h.SetUUID(set, installation)
+		facts, err := h.Facts(context.Background())
+		require.NoError(t, err)
+		return facts.UUID[0]
+	}
+	assert.EqualValues(t, 0x11, first([16]byte{}, false), "the firmware's")
+	assert.EqualValues(t, 0xaa, first([16]byte{}, true), "the installation's")
+	assert.EqualValues(t, 0x77, first([16]byte{0x77}, true), "the administrator's")
+}

@@ -27,11 +27,20 @@ func (h *Host) arch() string {
 	return unix.ByteSliceToString(name.Machine[:])
 }
 
-// uuid is the firmware's, as for other programs of the interface, else the
-// installation's, else one derived from the host name, which at least stays
-// the same. Firmware of cheap boards has all digits alike: that is none.
-func (h *Host) uuid() [16]byte {
-	for _, path := range []string{"/sys/class/dmi/id/product_uuid", "/sys/devices/virtual/dmi/id/product_uuid", "/etc/machine-id"} {
+// Where the uuids of the machine and of the installation are (machine-id(5)).
+var firmwareUUID = []string{"/sys/class/dmi/id/product_uuid", "/sys/devices/virtual/dmi/id/product_uuid"}
+
+const installationUUID = "/etc/machine-id"
+
+// findUUID takes the administrator's, as a rule else the firmware's, as other
+// programs of the interface do, else the installation's, else one derived from the
+// host name, which at least stays the same. Firmware of cheap boards has all digits
+// alike: that is none.
+func (h *Host) findUUID() [16]byte {
+	if h.uuid != ([16]byte{}) {
+		return h.uuid
+	}
+	for _, path := range h.files {
 		uuid, err := container.ParseUUID(h.line(path))
 		if err == nil && strings.Trim(hex.EncodeToString(uuid[:]), hex.EncodeToString(uuid[:1])[:1]) != "" {
 			return uuid
