@@ -1,4 +1,5 @@
-// Package settings knows where the daemon's files are.
+// Package settings knows where the daemon's files are and reads the two that its
+// administrator writes, virtlxcd.conf and lxc.conf.
 package settings
 
 import "path/filepath"

@@ -1,0 +1,62 @@
+package settings
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+
+	"virtlxcd/domain/fault"
+)
+
+// Check reads both files as a daemon would and writes to out, a line each, what
+// it would say about them. A missing file is a problem unless it is at its usual
+// path. further are checks of what is not known here, such as the syntax of log
+// filters: Rejected places what they find. They are run only if nothing else is
+// wrong. The error says how many problems there are.
+func Check(usual Paths, daemonPath, driverPath string, out io.Writer, further ...func(*Daemon) error) error {
+	var report bytes.Buffer
+	daemon, notices, problems := loadDaemon(daemonPath, daemonPath != usual.DaemonConfig)
+	if len(problems) == 0 {
+		problems = refusals(&daemon, further)
+	}
+	found := describe(&report, daemonPath, notices, problems)
+
+	_, notices, problems = loadDriver(driverPath, driverPath != usual.DriverConfig)
+	found += describe(&report, driverPath, notices, problems)
+
+	if _, err := out.Write(report.Bytes()); err != nil {
+		return fault.Wrap(err, fault.System, "cannot write what was found in the configuration")
+	}
+	if found > 0 {
+		return fault.New(fault.InvalidArgument, fault.Host, "problems found in the configuration: %d", found)
+	}
+	return nil
+}
+
+func refusals(daemon *Daemon, further []func(*Daemon) error) (problems []error) {
+	for _, check := range further {
+		if err := check(daemon); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+// describe returns the number of problems.
+func describe(out *bytes.Buffer, path string, notices []Notice, problems []error) int {
+	for _, n := range notices {
+		fmt.Fprintf(out, "notice: %s\n", n)
+	}
+	for _, problem := range problems {
+		fmt.Fprintf(out, "error: %s\n", problem)
+	}
+	if len(problems) == 0 {
+		state := "ok"
+		if _, err := os.Lstat(path); os.IsNotExist(err) {
+			state = "does not exist, the defaults count"
+		}
+		fmt.Fprintf(out, "%s: %s\n", path, state)
+	}
+	return len(problems)
+}

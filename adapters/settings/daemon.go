@@ -1,0 +1,127 @@
+package settings
+
+import (
+	"os"
+	"time"
+)
+
+// Auth is how a client of a socket shows who it is.
+type Auth uint8
+
+// The ways. SASL is known to the file's language but not built in.
+const (
+	AuthPolkit Auth = iota
+	AuthNone
+)
+
+// String is the word used in the file.
+func (a Auth) String() string {
+	if a == AuthNone {
+		return "none"
+	}
+	return "polkit"
+}
+
+// The sources of the host's UUID where none is given.
+const (
+	UUIDFromSMBIOS    = "smbios"
+	UUIDFromMachineID = "machine-id"
+)
+
+// PolkitAccess is the one access driver there is.
+const PolkitAccess = "polkit"
+
+// Daemon is what virtlxcd.conf says. A zero maximum of anonymous clients and a
+// zero interval of keepalive mean none.
+type Daemon struct {
+	UnixSockGroup      string // "": the group of the daemon
+	UnixSockROPerms    os.FileMode
+	UnixSockRWPerms    os.FileMode
+	UnixSockAdminPerms os.FileMode
+	// UnixSockDir is absolute. A daemon with moved Paths asks Given whether to use it.
+	UnixSockDir string
+
+	AuthUnixRO    Auth
+	AuthUnixRW    Auth
+	AccessDrivers []string // without "none" and repetitions: nil or PolkitAccess
+
+	SASLAllowedUsernames []string // no effect: there is no SASL
+
+	MaxClients          uint
+	MaxQueuedClients    uint
+	MaxAnonymousClients uint
+	MinWorkers          uint // not above MaxWorkers
+	MaxWorkers          uint
+	PrioWorkers         uint
+	MaxClientRequests   uint
+	KeepaliveInterval   time.Duration
+	KeepaliveCount      uint
+
+	AdminMinWorkers        uint // not above AdminMaxWorkers
+	AdminMaxWorkers        uint
+	AdminMaxClients        uint
+	AdminMaxQueuedClients  uint
+	AdminMaxClientRequests uint
+	AdminKeepaliveInterval time.Duration
+	AdminKeepaliveCount    uint
+
+	LogLevel   uint // 1 debug to 4 error; a 0 in the file leaves the default
+	LogFilters string
+	LogOutputs string
+
+	AuditLevel   uint // 0 never, 1 where the host audits, 2 or not at all
+	AuditLogging bool
+
+	HostUUID       string // canonical, or "": HostUUIDSource says where from
+	HostUUIDSource string
+
+	OVSTimeout time.Duration // no effect: nothing speaks to Open vSwitch
+
+	origin origin
+}
+
+// SocketKeys have no effect on sockets that came from the service manager.
+var SocketKeys = []string{
+	"unix_sock_group", "unix_sock_ro_perms", "unix_sock_rw_perms", "unix_sock_admin_perms", "unix_sock_dir",
+}
+
+// DefaultDaemon is what counts without a file.
+func DefaultDaemon() Daemon {
+	return Daemon{
+		UnixSockROPerms: 0o777, UnixSockRWPerms: 0o777, UnixSockAdminPerms: 0o700,
+		UnixSockDir: "/run/libvirt",
+		MaxClients:  5000, MaxQueuedClients: 1000, MaxAnonymousClients: 20,
+		MinWorkers: 5, MaxWorkers: 20, PrioWorkers: 5, MaxClientRequests: 5,
+		KeepaliveInterval: 5 * time.Second, KeepaliveCount: 5,
+		AdminMinWorkers: 5, AdminMaxWorkers: 20,
+		AdminMaxClients: 5000, AdminMaxQueuedClients: 20, AdminMaxClientRequests: 5,
+		AdminKeepaliveInterval: 5 * time.Second, AdminKeepaliveCount: 5,
+		LogLevel: 3, AuditLevel: 1,
+		HostUUIDSource: UUIDFromSMBIOS,
+		OVSTimeout:     5 * time.Second,
+	}
+}
+
+// Given says whether the file has the key, with whatever value.
+func (d *Daemon) Given(key string) bool { return d.origin.given(key) }
+
+// Rejected turns an error of a package that knows more about a key's value (the
+// syntax of log filters, the groups of the host) into one that names file, line
+// and key. A nil err stays nil.
+func (d *Daemon) Rejected(key string, err error) error { return d.origin.rejected(key, err) }
+
+// OpenToEveryone says whether any user of the host may do everything, with
+// sockets made by the daemon itself. That is the same as being root.
+func (d *Daemon) OpenToEveryone() bool { return d.OpenWithMode(d.UnixSockRWPerms) }
+
+// OpenWithMode is OpenToEveryone for a socket made by somebody else.
+func (d *Daemon) OpenWithMode(mode os.FileMode) bool {
+	return d.AuthUnixRW == AuthNone && mode&0o002 != 0 // connecting is writing
+}
+
+// DifferDaemon lists the keys whose values differ: those that can be applied to
+// a running daemon, and those that need it to start again. Keys without effect
+// never differ.
+func DifferDaemon(before, after Daemon) (live, restart []string) {
+	return differ(&before, &after, daemonKeys)
+}

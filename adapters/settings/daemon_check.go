@@ -1,0 +1,58 @@
+package settings
+
+import (
+	"strconv"
+
+	"virtlxcd/domain/fault"
+)
+
+// complete fills in defaults that depend on other keys.
+func (d *Daemon) complete() (notices []Notice) {
+	if !d.Given("min_workers") {
+		d.MinWorkers = min(d.MinWorkers, d.MaxWorkers)
+	}
+	if !d.Given("admin_min_workers") {
+		d.AdminMinWorkers = min(d.AdminMinWorkers, d.AdminMaxWorkers)
+	}
+	// Where nobody has to show who he is, the mode of the socket is all that
+	// protects the host. The original leaves it at 0777; here only root gets in
+	// unless the file says otherwise.
+	if d.AuthUnixRW == AuthNone && !d.Given("unix_sock_rw_perms") {
+		d.UnixSockRWPerms = 0o700
+		e := entry{file: d.origin.file, line: d.origin.lines["auth_unix_rw"]}
+		notices = append(notices, e.notice("'auth_unix_rw' is \"none\": "+
+			"sockets made by the daemon let only root in as 'unix_sock_rw_perms' is not given"))
+	}
+	return notices
+}
+
+// check finds keys that do not fit together.
+func (d *Daemon) check() (problems []error) {
+	for _, pair := range []struct {
+		lowKey, highKey string
+		low, high       uint
+	}{
+		{"max_anonymous_clients", "max_clients", d.MaxAnonymousClients, d.MaxClients},
+		{"min_workers", "max_workers", d.MinWorkers, d.MaxWorkers},
+		{"admin_min_workers", "admin_max_workers", d.AdminMinWorkers, d.AdminMaxWorkers},
+	} {
+		if pair.low <= pair.high {
+			continue
+		}
+		err := d.origin.wrong(fault.InvalidArgument, []string{pair.lowKey, pair.highKey},
+			"'%s' parameter (%s) must not be above '%s' (%s)",
+			pair.lowKey, d.whence(pair.lowKey, pair.low), pair.highKey, d.whence(pair.highKey, pair.high))
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+// whence tells a default apart: its key is nowhere in the file.
+func (d *Daemon) whence(key string, number uint) string {
+	if d.Given(key) {
+		return strconv.FormatUint(uint64(number), 10)
+	}
+	return strconv.FormatUint(uint64(number), 10) + " by default"
+}

@@ -1,0 +1,93 @@
+package settings
+
+import (
+	"slices"
+	"time"
+
+	"virtlxcd/domain/fault"
+)
+
+// NoSecurityDriver is the one security driver of this build: none.
+const NoSecurityDriver = "none"
+
+// Driver is what lxc.conf says.
+type Driver struct {
+	// LogWithDaemon lets controllers log where the daemon does, not into the
+	// container's own log.
+	LogWithDaemon           bool
+	SecurityDriver          string
+	SecurityDefaultConfined bool
+	SecurityRequireConfined bool // always false: nothing here could confine
+
+	// ShutdownTimeout is how long containers have to end by themselves when the
+	// host shuts down. 0: they are stopped at once.
+	ShutdownTimeout time.Duration
+	// Machined says whether containers are registered with systemd-machined.
+	Machined bool
+
+	origin origin
+}
+
+// DefaultDriver is what counts without a file.
+func DefaultDriver() Driver {
+	return Driver{SecurityDriver: NoSecurityDriver, ShutdownTimeout: time.Minute, Machined: true}
+}
+
+// Given says whether the file has the key, with whatever value.
+func (d *Driver) Given(key string) bool { return d.origin.given(key) }
+
+// Rejected is as for Daemon.
+func (d *Driver) Rejected(key string, err error) error { return d.origin.rejected(key, err) }
+
+// DifferDriver is as DifferDaemon. What is live counts for containers that start
+// from then on.
+func DifferDriver(before, after Driver) (live, restart []string) {
+	return differ(&before, &after, driverKeys)
+}
+
+var driverKeys = []key[Driver]{
+	keyAt("log_with_libvirtd", live, readBool, func(d *Driver) *bool { return &d.LogWithDaemon }),
+	keyAt("security_driver", restart, readSecurityDriver, func(d *Driver) *string { return &d.SecurityDriver }),
+	keyAt("security_default_confined", restart, readBool, func(d *Driver) *bool { return &d.SecurityDefaultConfined }),
+	keyAt("security_require_confined", restart, readBool, func(d *Driver) *bool { return &d.SecurityRequireConfined }),
+	keyAt("shutdown_timeout", live, readSeconds, func(d *Driver) *time.Duration { return &d.ShutdownTimeout }),
+	keyAt("machined", restart, readBool, func(d *Driver) *bool { return &d.Machined }),
+}
+
+func foreignToDriver(name string) string {
+	if slices.ContainsFunc(daemonKeys, func(k key[Daemon]) bool { return k.name == name }) {
+		return "belongs in virtlxcd.conf and has no effect here"
+	}
+	return "is not a key that the driver knows: it has no effect"
+}
+
+func readSecurityDriver(e *entry) (string, error) {
+	name, err := readText(e)
+	if err != nil {
+		return "", err
+	}
+	switch name {
+	case NoSecurityDriver:
+		return name, nil
+	case "selinux", "apparmor":
+		return "", e.wrong(fault.UnsupportedConfig, `'%s' asks for "%s", which is not supported by this build; there is "none"`, e.key, name)
+	}
+	return "", e.wrong(fault.InvalidArgument, `unknown security driver %s in '%s' parameter; known are "none", "selinux" and "apparmor"`,
+		shown(name), e.key)
+}
+
+// check finds keys that do not fit together.
+func (d *Driver) check() (notices []Notice, problems []error) {
+	if d.SecurityRequireConfined {
+		err := d.origin.wrong(fault.UnsupportedConfig, []string{"security_require_confined", "security_driver"},
+			`'security_require_confined' cannot be met: Security driver "none" cannot create confined guests`)
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if d.SecurityDefaultConfined {
+		e := entry{file: d.origin.file, line: d.origin.lines["security_default_confined"]}
+		notices = append(notices, e.notice("'security_default_confined' has no effect without a security driver"))
+	}
+	return notices, problems
+}

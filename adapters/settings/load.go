@@ -1,0 +1,126 @@
+package settings
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/fault"
+)
+
+// LoadDaemon reads virtlxcd.conf. Without the file the defaults count, unless it
+// is required. The error joins everything that is wrong, a line each that names
+// file, line and key; the configuration is not to be used then. Notices are
+// returned in any case.
+func LoadDaemon(path string, required bool) (Daemon, []Notice, error) {
+	d, notices, problems := loadDaemon(path, required)
+	return d, notices, join(problems)
+}
+
+// LoadDriver reads lxc.conf, as LoadDaemon does.
+func LoadDriver(path string, required bool) (Driver, []Notice, error) {
+	d, notices, problems := loadDriver(path, required)
+	return d, notices, join(problems)
+}
+
+// join leaves a single problem the *fault.Error it is.
+func join(problems []error) error {
+	if len(problems) == 1 {
+		return problems[0]
+	}
+	return errors.Join(problems...)
+}
+
+func loadDaemon(path string, required bool) (Daemon, []Notice, []error) {
+	data, err := read(path, required)
+	if err != nil {
+		return DefaultDaemon(), nil, []error{err}
+	}
+	return parseDaemon(data, path)
+}
+
+func parseDaemon(data []byte, file string) (Daemon, []Notice, []error) {
+	d := DefaultDaemon()
+	d.origin.file = file
+	entries, err := parse(data, file)
+	if err != nil {
+		return d, nil, []error{err}
+	}
+	notices, problems := fill(&d, &d.origin, daemonKeys, entries, foreignToDaemon)
+	notices = append(notices, d.complete()...)
+	return d, notices, append(problems, d.check()...)
+}
+
+func loadDriver(path string, required bool) (Driver, []Notice, []error) {
+	data, err := read(path, required)
+	if err != nil {
+		return DefaultDriver(), nil, []error{err}
+	}
+	return parseDriver(data, path)
+}
+
+func parseDriver(data []byte, file string) (Driver, []Notice, []error) {
+	d := DefaultDriver()
+	d.origin.file = file
+	entries, err := parse(data, file)
+	if err != nil {
+		return d, nil, []error{err}
+	}
+	notices, problems := fill(&d, &d.origin, driverKeys, entries, foreignToDriver)
+	more, unfit := d.check()
+	return d, append(notices, more...), append(problems, unfit...)
+}
+
+// read returns nothing for a missing file that is not required. It refuses what
+// could block or could not be read again on reload.
+func read(path string, required bool) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if errors.Is(err, fs.ErrNotExist) && !required {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unreadable(err, path)
+	}
+	data, err := readOpen(file, path)
+	if closeErr := file.Close(); err == nil && closeErr != nil {
+		return nil, unreadable(closeErr, path)
+	}
+	return data, err
+}
+
+func readOpen(file *os.File, path string) ([]byte, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, unreadable(err, path)
+	}
+	if !info.Mode().IsRegular() && path != os.DevNull {
+		return nil, fault.New(fault.InvalidArgument, fault.Host, "configuration file '%s' is not a regular file", path)
+	}
+	if info.Size() > maxFileSize {
+		return nil, tooLarge(path)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1)) // it may grow while it is read
+	switch {
+	case err != nil:
+		return nil, unreadable(err, path)
+	case len(data) > maxFileSize:
+		return nil, tooLarge(path)
+	}
+	return data, nil
+}
+
+func tooLarge(path string) error {
+	return fault.New(fault.InvalidArgument, fault.Host, "configuration file '%s' is larger than 10 MiB", path)
+}
+
+// unreadable keeps the errno alone: the path is in the text already.
+func unreadable(err error, path string) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fault.Wrap(err, fault.System, "cannot read configuration file '%s'", path)
+}
