@@ -1,5 +1,3 @@
-// Package logging prints log records the way programs that read this
-// interface's logs expect them.
 package logging
 
 import (
@@ -26,14 +24,14 @@ import (
 // the code lack that part. A record is one Write, and no lock is held: the
 // writer has to stand concurrent writes, as *os.File does.
 type Handler struct {
-	out    *output
+	out    *stream
 	level  slog.Leveler
 	prefix string // of attribute names: the groups
 	attrs  string // printed already
 }
 
-// output is shared by the handlers derived from one.
-type output struct {
+// stream is shared by the handlers derived from one.
+type stream struct {
 	writer io.Writer
 	banner []string
 	begun  atomic.Bool
@@ -42,7 +40,7 @@ type output struct {
 // New returns a handler for records of level and above. Each line of banner is
 // printed as an info record before the first record, whatever the level is.
 func New(w io.Writer, level slog.Leveler, banner ...string) *Handler {
-	return &Handler{out: &output{writer: w, banner: banner}, level: level}
+	return &Handler{out: &stream{writer: w, banner: banner}, level: level}
 }
 
 // Enabled says whether records of the level are printed.
@@ -59,7 +57,8 @@ func (h *Handler) Handle(_ context.Context, record slog.Record) error {
 	}
 	line.WriteString(start + levelName(record.Level) + " : ")
 	if record.PC != 0 {
-		line.WriteString(place(record.PC) + " : ")
+		frame, _ := runtime.CallersFrames([]uintptr{record.PC}).Next()
+		line.WriteString(place(frame.Function, frame.Line) + " : ")
 	}
 	line.WriteString(record.Message + h.attrs)
 	record.Attrs(func(a slog.Attr) bool {
@@ -90,28 +89,18 @@ func (h *Handler) WithGroup(name string) slog.Handler {
 	return &derived
 }
 
-func levelName(level slog.Level) string {
-	switch {
-	case level < slog.LevelInfo:
-		return "debug"
-	case level < slog.LevelWarn:
-		return "info"
-	case level < slog.LevelError:
-		return "warning"
-	}
-	return "error"
-}
+func levelName(level slog.Level) string { return levels[priorityOf(level)-debug].name }
 
 // place is the function without the path of its package, and the line.
-func place(pc uintptr) string {
-	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-	return frame.Function[strings.LastIndexByte(frame.Function, '/')+1:] + ":" + strconv.Itoa(frame.Line)
+func place(function string, line int) string {
+	whole, _, _ := strings.Cut(function, "[") // type arguments have paths of their own
+	return function[strings.LastIndexByte(whole, '/')+1:] + ":" + strconv.Itoa(line)
 }
 
 // attribute prints " key=value", all members of a group, nothing for an empty one.
 func attribute(prefix string, a slog.Attr) string {
 	value := a.Value.Resolve()
-	if a.Equal(slog.Attr{}) {
+	if a.Equal(slog.Attr{}) || onlyJournal(a.Key) {
 		return ""
 	}
 	if value.Kind() != slog.KindGroup {

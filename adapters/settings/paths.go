@@ -25,6 +25,7 @@ type Paths struct {
 
 	Log       string // directory of NAME.log, 0755
 	DaemonLog string // 0600
+	Journal   string // socket of the system's journal
 	Library   string // directory made by the package, not used
 }
 
@@ -54,6 +55,7 @@ func PathsBelow(prefix string) Paths {
 
 		Log:       in(log, "lxc"),
 		DaemonLog: in(log, "virtlxcd.log"),
+		Journal:   in(prefix, "/run/systemd/journal/socket"),
 		Library:   in(prefix, "/var/lib/libvirt/lxc"),
 	}
 }

@@ -41,7 +41,9 @@ const (
 	Busy
 	AccessDenied
 	DeviceMissing
-	kinds // number of kinds
+	AuthCancelled   // the person who was asked declined
+	AuthUnavailable // nobody is there who could be asked
+	kinds           // number of kinds
 )
 
 var kindNames = [kinds]string{
@@ -50,6 +52,7 @@ var kindNames = [kinds]string{
 	"read only", "system error", "not found", "network not found", "authentication failed", "wrong state",
 	"unsupported configuration", "timed out", "hook failed", "unsupported argument", "aborted",
 	"metadata missing", "overflow", "unsupported operation", "busy", "access denied", "device missing",
+	"authentication cancelled", "authentication unavailable",
 }
 
 // Error makes a Kind usable as the target of errors.Is.

@@ -1,0 +1,134 @@
+package logging
+
+import (
+	"io"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/domain/fault"
+)
+
+// atomicWrite is how much a pipe that polls as writable takes without waiting,
+// and does not mix with what others write (PIPE_BUF).
+const atomicWrite = 4096
+
+// waitWritable waits until fd takes more. A broken one counts as ready: the
+// next write says why.
+func waitWritable(fd int, patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; {
+		left := max(time.Until(deadline), 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(left.Milliseconds()))
+		switch {
+		case n > 0:
+			return nil
+		case err == nil:
+			return errStuck
+		case err != unix.EINTR:
+			return os.NewSyscallError("poll", err)
+		}
+	}
+}
+
+// descriptor prints lines to an open file: a log, or standard error, behind
+// which may be a pipe or a terminal whose reader sleeps.
+type descriptor struct {
+	file    *os.File
+	raw     syscall.RawConn
+	owned   bool
+	regular bool
+	torn    atomic.Bool // the last line has no end
+}
+
+// openFile opens a log for appending. System on failure.
+func openFile(path string) (*descriptor, error) {
+	// Not to wait for the reader of a fifo, now or later.
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+	fd, err := unix.Open(path, flags, 0o600)
+	for err == unix.EINTR {
+		fd, err = unix.Open(path, flags, 0o600)
+	}
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.System, Area: fault.Host, Text: "failed to open " + path, Err: err}
+	}
+	return newDescriptor(os.NewFile(uintptr(fd), path), true)
+}
+
+func newDescriptor(file *os.File, owned bool) (*descriptor, error) {
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "failed to open %s", file.Name())
+	}
+	d := &descriptor{file: file, raw: raw, owned: owned}
+	if stat, err := file.Stat(); err == nil {
+		d.regular = stat.Mode().IsRegular()
+	}
+	return d, nil
+}
+
+func (d *descriptor) write(batch []*entry, patience time.Duration) error {
+	torn := d.torn.Swap(false)
+	var text []byte
+	if torn {
+		text = append(text, '\n')
+	}
+	for _, e := range batch {
+		text = e.appendLine(text)
+	}
+	done, failed := 0, error(nil)
+	err := d.raw.Control(func(fd uintptr) { done, failed = d.put(int(fd), text, patience) })
+	if err == nil {
+		err = failed
+	}
+	if err != nil && (done > 0 || torn) {
+		d.torn.Store(true)
+	}
+	return err
+}
+
+// put returns how much it wrote. It goes around the library, which would wait
+// for pipes without an end and raise SIGPIPE for standard error.
+func (d *descriptor) put(fd int, text []byte, patience time.Duration) (done int, err error) {
+	for done < len(text) {
+		part := text[done:]
+		if !d.regular {
+			part = part[:min(len(part), atomicWrite)]
+			if err := waitWritable(fd, patience); err != nil {
+				return done, err
+			}
+		}
+		n, err := unix.Write(fd, part)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return done, os.NewSyscallError("write", err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
+func (d *descriptor) Close() error {
+	if !d.owned {
+		return nil
+	}
+	return d.file.Close()
+}
+
+// writer prints lines to something that is no file. It is not owned.
+type writer struct{ to io.Writer }
+
+func (w writer) write(batch []*entry, _ time.Duration) error {
+	var text []byte
+	for _, e := range batch {
+		text = e.appendLine(text)
+	}
+	_, err := w.to.Write(text)
+	return err
+}
+
+func (w writer) Close() error { return nil }

@@ -1,0 +1,91 @@
+package logging
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Enabled says whether any output may want records of the level. It is what
+// most records cost.
+func (l *Log) Enabled(_ context.Context, level slog.Level) bool {
+	return int64(level) >= l.lowest.Load()
+}
+
+// Handle prints a record where it is wanted. It never fails.
+func (l *Log) Handle(_ context.Context, record slog.Record) error {
+	l.print(&record, &scope{})
+	return nil
+}
+
+// WithAttrs prints the attributes with every record.
+func (l *Log) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &scoped{l, scope{}.with(attrs)}
+}
+
+// WithGroup puts the name before those of attributes that follow.
+func (l *Log) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return l
+	}
+	return &scoped{l, scope{}.in(name)}
+}
+
+func (l *Log) print(record *slog.Record, s *scope) {
+	place, p := l.sites.of(record.PC), priorityOf(record.Level)
+	current := l.rules.Load()
+	if p < current.filters.of(place.category, current.level) {
+		return
+	}
+	out := acquire(&l.outputs)
+	defer func() { _ = out.release() }()
+	var e *entry
+	for _, o := range out.list {
+		if p < o.lowest() {
+			continue
+		}
+		if e == nil {
+			e = newEntry(record, s, place, p)
+		}
+		o.write(e)
+	}
+}
+
+func newEntry(record *slog.Record, s *scope, place *site, p priority) *entry {
+	e := &entry{time: record.Time, thread: unix.Gettid(), priority: p, site: place, fields: s.fields[:len(s.fields):len(s.fields)]}
+	if e.time.IsZero() {
+		e.time = time.Now()
+	}
+	text := record.Message + s.text
+	record.Attrs(func(a slog.Attr) bool {
+		text += attribute(s.prefix, a)
+		e.fields = appendFields(e.fields, s.prefix, a)
+		return true
+	})
+	e.text = text
+	return e
+}
+
+// scoped is a Log with attributes.
+type scoped struct {
+	*Log
+	scope scope
+}
+
+func (s *scoped) Handle(_ context.Context, record slog.Record) error {
+	s.print(&record, &s.scope)
+	return nil
+}
+
+func (s *scoped) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &scoped{s.Log, s.scope.with(attrs)}
+}
+
+func (s *scoped) WithGroup(name string) slog.Handler {
+	if name == "" {
+		return s
+	}
+	return &scoped{s.Log, s.scope.in(name)}
+}
