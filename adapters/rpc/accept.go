@@ -2,12 +2,33 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"virtlxcd/domain/access"
 )
+
+// Backlog bounds how many clients may wait before they are accepted, also on a socket
+// that somebody else has made. The kernel makes others wait or, if they do not want to,
+// turns them away. It has a bound of its own.
+func Backlog(listener net.Listener, clients int) error {
+	local, ok := listener.(*net.UnixListener)
+	if !ok {
+		return fmt.Errorf("no backlog on a %T", listener)
+	}
+	raw, err := local.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = raw.Control(func(fd uintptr) { failure = unix.Listen(int(fd), clients) })
+	return errors.Join(err, os.NewSyscallError("listen", failure))
+}
 
 // pause is how long a socket is left alone when there are no descriptors left.
 const pause = 5 * time.Second
@@ -63,7 +84,7 @@ func (s *Server) accepted(conn net.Conn, socket Socket) bool {
 		conn.Close()
 		return true
 	}
-	if !s.clients.enter(!socket.Authenticate) {
+	if !s.enter(socket) {
 		conn.Close()
 		return false
 	}

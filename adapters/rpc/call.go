@@ -18,6 +18,7 @@ type Call struct {
 	answer    *outgoing
 	stream    io.ReadWriteCloser
 	hangup    bool
+	then      func()
 }
 
 // Session is the connection the call came over.
@@ -90,6 +91,10 @@ func (c *Call) ReplyStream(stream io.ReadWriteCloser) {
 // What the client sent after this call is not looked at.
 func (c *Call) Hangup() { c.hangup = true }
 
+// Then runs f once, when the answer has been written or given up. f must not wait.
+// It does not run for calls that are never answered.
+func (c *Call) Then(f func()) { c.then = f }
+
 func (c *Call) unanswered() bool {
 	if c.answer == nil {
 		return true
@@ -159,6 +164,12 @@ func (c *Call) send(how share) {
 	answer.after = s.slotReturned
 	if c.hangup {
 		answer.after = s.lastWordSaid
+	}
+	if then, after := c.then, answer.after; then != nil {
+		answer.after = func(written bool) {
+			then()
+			after(written)
+		}
 	}
 	discard(c.packet)
 	s.outbox.post(answer, how)

@@ -86,11 +86,18 @@ func (c *clients) leave(session *Session) {
 	c.free.Broadcast()
 }
 
-func (c *clients) authenticated() {
+// authenticated notes that a client is no longer anonymous; false if that is known.
+func (c *clients) authenticated(session *Session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.counts.Anonymous--
-	c.free.Broadcast()
+	if session.authenticated.Swap(true) {
+		return false
+	}
+	if c.sessions[session.id] == session { // one that has left is not counted any more
+		c.counts.Anonymous--
+		c.free.Broadcast()
+	}
+	return true
 }
 
 func (c *clients) resize(most, mostAnonymous uint) {

@@ -15,8 +15,13 @@ var errSparse = errors.New("client sent a hole into a stream that has none")
 // streams are matched here, in order.
 func (s *Session) read() error {
 	for s.inbox.wait() {
+		// A silent client holds neither a packet nor a buffer.
+		if err := s.reader.Await(); err != nil {
+			return ended(err)
+		}
 		packet := newPacket()
 		if err := s.reader.Read(packet); err != nil {
+			discard(packet)
 			return ended(err)
 		}
 		s.keepalive.heard()

@@ -33,6 +33,13 @@
 //   - Events are queued up to a limit far above any burst; a client that lets it
 //     overflow is disconnected. Events must never make their sender wait.
 //
+// # Silence
+//
+// A client may be silent for ever, and costs little then: a goroutine, no buffer and
+// no timer (see frame.Reader). What it may not do is begin a packet and leave it
+// unfinished (Options.PacketLimit), or keep one of the few places of those that have
+// not authenticated (Options.AuthLimit).
+//
 // # Locks
 //
 // No lock is held over I/O or while calling out. Where two are held at once the order

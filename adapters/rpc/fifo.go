@@ -1,5 +1,9 @@
 package rpc
 
+// keptItems is how much storage an empty queue keeps: what a burst has made larger
+// must not stay with every connection that once had one.
+const keptItems = 64
+
 // fifo is a queue whose storage is reused: popping moves a mark, and the storage
 // starts over when the queue runs empty. The zero value is an empty queue.
 type fifo[T any] struct {
@@ -25,9 +29,17 @@ func (q *fifo[T]) pop() T {
 	q.items[q.first] = none
 	q.first++
 	if q.first == len(q.items) {
-		q.items, q.first = q.items[:0], 0
+		q.items, q.first = emptied(q.items), 0
 	}
 	return item
+}
+
+// emptied is storage for the next items.
+func emptied[T any](items []T) []T {
+	if cap(items) > keptItems {
+		return nil
+	}
+	return items[:0]
 }
 
 // remove takes out the items for which wanted is true, in order.

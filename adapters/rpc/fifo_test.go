@@ -44,3 +44,17 @@ func TestFIFO(t *testing.T) {
 		}
 	})
 }
+
+// What a burst has made large is not kept; what usual traffic needs is.
+func TestFIFOAfterABurst(t *testing.T) {
+	var queue fifo[int]
+	for size, kept := range map[int]bool{10: true, 10_000: false} {
+		for i := range size {
+			queue.push(i)
+		}
+		for range size {
+			queue.pop()
+		}
+		assert.Equal(t, kept, cap(queue.items) > 0, size)
+	}
+}

@@ -107,6 +107,13 @@ func (b *inbox) full() bool {
 	return b.bytes > maxHeld
 }
 
+// busy reports whether a call is in service.
+func (b *inbox) busy() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used > 0
+}
+
 // wait returns when there is room to read on, false when the inbox is closed. Only
 // the reader calls it.
 func (b *inbox) wait() bool {

@@ -13,8 +13,10 @@ import (
 // one timer, which is not touched when packets arrive: when it fires early it is set
 // to the rest.
 type keepalive struct {
-	session *Session
-	last    atomic.Int64 // when the client was heard last, nanoseconds after origin
+	session  *Session
+	interval time.Duration
+	count    int          // of pings that may be unanswered
+	last     atomic.Int64 // when the client was heard last, nanoseconds after origin
 
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -30,8 +32,7 @@ func (k *keepalive) now() int64 { return int64(time.Since(k.session.since)) }
 func (k *keepalive) heard() { k.last.Store(k.now()) }
 
 func (k *keepalive) enable() {
-	options := &k.session.server.options
-	if options.KeepaliveInterval <= 0 {
+	if k.interval <= 0 {
 		return
 	}
 	k.mu.Lock()
@@ -41,7 +42,7 @@ func (k *keepalive) enable() {
 	}
 	k.heard()
 	k.counted = k.last.Load()
-	k.timer = time.AfterFunc(options.KeepaliveInterval, k.fire)
+	k.timer = time.AfterFunc(k.interval, k.fire)
 }
 
 func (k *keepalive) stop() {
@@ -66,7 +67,6 @@ func (k *keepalive) fire() {
 }
 
 func (k *keepalive) check() (dead, ping bool) {
-	interval := k.session.server.options.KeepaliveInterval
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.stopped {
@@ -76,22 +76,22 @@ func (k *keepalive) check() (dead, ping bool) {
 		// The silence is ours, nothing is read at present. A ping that can not be
 		// written still tells that the client is gone.
 		k.heard()
-		k.timer.Reset(interval)
+		k.timer.Reset(k.interval)
 		return false, true
 	}
 	if last := k.last.Load(); last != k.counted {
 		k.counted, k.pings = last, 0
 	}
-	due := k.counted + int64(interval)*int64(k.pings+1)
+	due := k.counted + int64(k.interval)*int64(k.pings+1)
 	if wait := due - k.now(); wait > 0 {
 		k.timer.Reset(time.Duration(wait))
 		return false, false
 	}
-	if k.pings >= k.session.server.options.KeepaliveCount {
+	if k.pings >= k.count {
 		return true, false
 	}
 	k.pings++
-	k.timer.Reset(interval)
+	k.timer.Reset(k.interval)
 	return false, true
 }
 

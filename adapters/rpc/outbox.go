@@ -119,7 +119,7 @@ func (o *outbox) next(done []*outgoing, how share) []*outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if done != nil {
-		o.spare = done[:0]
+		o.spare = emptied(done)
 	}
 	if len(o.queue) == 0 {
 		o.writing = false

@@ -38,6 +38,34 @@ func peer(conn net.Conn) (access.Caller, error) {
 	}, nil
 }
 
+// Label is the SELinux context of the client, "" if the host does not use SELinux or
+// the client is gone.
+func (s *Session) Label() string {
+	local, ok := s.conn.(*net.UnixConn)
+	if !ok || !labelled() {
+		return ""
+	}
+	raw, err := local.SyscallConn()
+	if err != nil {
+		return ""
+	}
+	var label string
+	err = raw.Control(func(fd uintptr) {
+		label, _ = unix.GetsockoptString(int(fd), unix.SOL_SOCKET, unix.SO_PEERSEC)
+	})
+	if err != nil {
+		return ""
+	}
+	return label
+}
+
+// labelled tells whether labels are SELinux's: other security modules answer the same
+// question in their own terms.
+func labelled() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
+}
+
 // startTime is when a process began, in clock ticks since boot; 0 if that can not be
 // found out, for example because it has ended.
 func startTime(pid int) uint64 {

@@ -24,12 +24,23 @@ type Options struct {
 	// have.
 	KeepaliveInterval time.Duration
 	KeepaliveCount    int
+	// PacketLimit bounds the time in which a client finishes a packet it has begun;
+	// above it the client is disconnected. Between packets it may be silent for ever.
+	PacketLimit time.Duration
+	// AuthLimit bounds the time in which a client authenticates, so that the places
+	// of MaxAnonymous come free again. A client that has a call in service, perhaps
+	// because a person is being asked, gets the time once more. 0 bounds neither.
+	AuthLimit time.Duration
 	// Workers: how many ordinary calls of all clients are served at the same time.
 	MinWorkers, MaxWorkers, PrioWorkers uint
 	// Admit may turn a client away before it is served; nil admits everybody.
 	Admit func(caller access.Caller) error
 	// Start prepares a session before its first packet is read: its Data, its hooks.
 	Start func(session *Session)
+	// Occupied is told +1 when a client has got a place, authenticated or not, and -1
+	// when its session is over and its hooks have run. It must not wait. nil: nobody
+	// wants to know.
+	Occupied func(delta int)
 }
 
 // DefaultOptions are those of a daemon without a configuration file.
@@ -37,6 +48,7 @@ func DefaultOptions() Options {
 	return Options{
 		MaxClients: 5000, MaxAnonymous: 20, MaxRequests: 5,
 		KeepaliveInterval: 5 * time.Second, KeepaliveCount: 5,
+		PacketLimit: 30 * time.Second, AuthLimit: time.Minute,
 		MinWorkers: 5, MaxWorkers: 20, PrioWorkers: 5,
 	}
 }
@@ -52,7 +64,8 @@ type Socket struct {
 // Server serves programs to clients. Sessions on all its sockets share its limits
 // and workers.
 type Server struct {
-	options  Options
+	options  Options // what never changes of them
+	fresh    fresh
 	log      *slog.Logger
 	programs []Program
 	pool     *pool
@@ -70,6 +83,7 @@ func New(options Options, log *slog.Logger, programs ...Program) *Server {
 		options: options, log: log, programs: programs, ctx: ctx, cancel: cancel,
 		pool: newPool(options.MinWorkers, options.MaxWorkers, options.PrioWorkers),
 	}
+	s.fresh.settings = settings{options.MaxRequests, options.KeepaliveInterval, options.KeepaliveCount}
 	s.clients.init(options.MaxClients, options.MaxAnonymous)
 	return s
 }
@@ -84,7 +98,7 @@ func (s *Server) ServeConn(conn net.Conn, caller access.Caller, socket Socket) e
 		return errClosed
 	}
 	defer s.work.Done()
-	if !s.clients.enter(!socket.Authenticate) {
+	if !s.enter(socket) {
 		conn.Close()
 		return errClosed
 	}
@@ -92,13 +106,29 @@ func (s *Server) ServeConn(conn net.Conn, caller access.Caller, socket Socket) e
 	return nil
 }
 
+// enter waits for a place and occupies it; false if the server closes.
+func (s *Server) enter(socket Socket) bool {
+	if !s.clients.enter(!socket.Authenticate) {
+		return false
+	}
+	s.occupied(1)
+	return true
+}
+
+func (s *Server) occupied(delta int) {
+	if tell := s.options.Occupied; tell != nil {
+		tell(delta)
+	}
+}
+
 // serveEntered serves a client that has a place.
 func (s *Server) serveEntered(conn net.Conn, caller access.Caller, socket Socket) {
 	caller.ReadOnly = socket.ReadOnly
-	session := newSession(s, conn, caller, !socket.Authenticate)
+	session := newSession(s, conn, caller, socket)
 	s.clients.add(session)
 	session.serve()
 	s.clients.leave(session)
+	s.occupied(-1)
 }
 
 // Close stops listening, disconnects all clients at once and waits until all calls
@@ -144,6 +174,16 @@ func (s *Server) Workers() Workers { return s.pool.workers() }
 // SetWorkers changes the pool's bounds; calls being served finish.
 func (s *Server) SetWorkers(low, high, prio uint) { s.pool.resize(low, high, prio) }
 
+// SetMaxRequests changes how many calls of one client are served at the same time,
+// for clients that come later.
+func (s *Server) SetMaxRequests(limit int) { s.fresh.setRequests(limit) }
+
+// SetKeepalive changes how silent clients that come later are asked whether they are
+// alive; see Options.
+func (s *Server) SetKeepalive(interval time.Duration, count int) {
+	s.fresh.setKeepalive(interval, count)
+}
+
 func (s *Server) program(number, version uint32) *Program {
 	for i := range s.programs {
 		if p := &s.programs[i]; p.Number == number && p.Version == version {
@@ -154,6 +194,3 @@ func (s *Server) program(number, version uint32) *Program {
 }
 
 func (s *Server) nextID() uint64 { return s.lastID.Add(1) }
-
-// authenticated notes that a client is no longer anonymous.
-func (s *Server) authenticated() { s.clients.authenticated() }

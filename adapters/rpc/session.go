@@ -23,6 +23,7 @@ type Session struct {
 	id     uint64
 	since  time.Time
 	caller access.Caller
+	socket Socket
 	server *Server
 	log    *slog.Logger
 	conn   net.Conn
@@ -33,6 +34,7 @@ type Session struct {
 	cancel context.CancelFunc
 
 	authenticated atomic.Bool
+	patience      patience // with a client that does not authenticate
 	keepalive     keepalive
 	inbox         inbox
 	outbox        outbox
@@ -49,17 +51,19 @@ type Session struct {
 	slotReturned, lastWordSaid func(bool)
 }
 
-func newSession(server *Server, conn net.Conn, caller access.Caller, authenticated bool) *Session {
+func newSession(server *Server, conn net.Conn, caller access.Caller, socket Socket) *Session {
 	ctx, cancel := context.WithCancel(server.ctx)
 	s := &Session{
-		id: server.nextID(), since: time.Now(), caller: caller, server: server, conn: conn,
-		reader: frame.NewReader(conn), ctx: ctx, cancel: cancel,
+		id: server.nextID(), since: time.Now(), caller: caller, socket: socket, server: server,
+		conn: conn, reader: frame.NewReader(conn), ctx: ctx, cancel: cancel,
 	}
 	s.log = server.log.With("client", s.id)
-	s.authenticated.Store(authenticated)
-	s.inbox.init(server.options.MaxRequests)
+	s.authenticated.Store(!socket.Authenticate)
+	s.reader.Limit(server.options.PacketLimit)
+	settings := server.fresh.get()
+	s.inbox.init(settings.requests)
 	s.outbox = outbox{conn: conn, spawn: s.work.Go, fail: s.fail}
-	s.keepalive.session = s
+	s.keepalive.session, s.keepalive.interval, s.keepalive.count = s, settings.interval, settings.count
 	s.slotReturned = s.returnSlot
 	s.lastWordSaid = func(bool) { s.Close() }
 	return s
@@ -74,6 +78,9 @@ func (s *Session) Since() time.Time { return s.since }
 // Caller is who the kernel says the client was when it was accepted.
 func (s *Session) Caller() access.Caller { return s.caller }
 
+// Socket is how the clients of this session's socket are treated.
+func (s *Session) Socket() Socket { return s.socket }
+
 // ReadOnly tells whether the client came over a read-only socket.
 func (s *Session) ReadOnly() bool { return s.caller.ReadOnly }
 
@@ -85,8 +92,8 @@ func (s *Session) Authenticated() bool { return s.authenticated.Load() }
 
 // SetAuthenticated lets the client make all calls from its next packet on.
 func (s *Session) SetAuthenticated() {
-	if s.authenticated.CompareAndSwap(false, true) {
-		s.server.authenticated()
+	if s.server.clients.authenticated(s) {
+		s.patience.end()
 	}
 }
 
@@ -134,6 +141,7 @@ func (s *Session) Close() {
 	s.conn.Close() // first: a call that sees its context end has nobody to answer
 	s.cancel()
 	s.keepalive.stop()
+	s.patience.end()
 	s.inbox.close()
 	s.outbox.close()
 	s.streams.abortAll()
@@ -141,7 +149,11 @@ func (s *Session) Close() {
 
 // fail ends the session because its connection does not work.
 func (s *Session) fail(err error) {
-	if s.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+	switch {
+	case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+	case errors.Is(err, frame.ErrSlow):
+		s.log.Warn("client began a packet and did not finish it in time: closing")
+	default:
 		s.log.Debug("client connection failed", "error", err)
 	}
 	s.Close()
@@ -151,6 +163,9 @@ func (s *Session) fail(err error) {
 func (s *Session) serve() {
 	if start := s.server.options.Start; start != nil {
 		start(s)
+	}
+	if limit := s.server.options.AuthLimit; limit > 0 && !s.Authenticated() {
+		s.patience.begin(s, limit)
 	}
 	if err := s.read(); err != nil {
 		s.fail(err)

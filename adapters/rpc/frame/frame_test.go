@@ -8,9 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -329,6 +332,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(packetFDs(f, Header{Type: CallWithFDs}, 0, "payload"))
 	f.Add(append(packetFDs(f, Header{Type: ReplyWithFDs}, 1, "payload"), 0))
 	f.Add([]byte{0, 0, 0, 3})
+	f.Add([]byte{}) // a write of nothing is no end
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, b := net.Pipe()
 		go func() { a.Write(data); a.Close() }()
@@ -365,4 +369,72 @@ func BenchmarkCall(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// A packet must be finished in time once it has begun; its first byte may take as long
+// as it likes, and what follows starts anew.
+func TestLimit(t *testing.T) {
+	whole := packetFDs(t, Header{Type: CallWithFDs, Serial: 1}, 1, "payload")
+	for n := 1; n <= len(whole); n += 5 {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer b.Close()
+			reader := NewReader(b)
+			reader.Limit(time.Minute)
+			go func() {
+				time.Sleep(time.Hour)
+				a.Write(packet(t, Header{}, "whole"))
+				time.Sleep(time.Hour)
+				a.Write(whole[:n])
+			}()
+			start := time.Now()
+			require.NoError(t, reader.Await())
+			require.NoError(t, reader.Await())
+			require.NoError(t, reader.Read(&Packet{}))
+			require.NoError(t, reader.Await())
+			require.Equal(t, ErrSlow, reader.Read(&Packet{}))
+			require.Equal(t, 2*time.Hour+time.Minute, time.Since(start))
+		})
+	}
+}
+
+// A reader between two packets holds no buffer, one within a packet does.
+func TestHoldsNoBufferBetweenPackets(t *testing.T) {
+	a, b := pair(t)
+	reader, p := NewReader(b), Packet{}
+	one := packet(t, Header{}, "0123456789")
+	_, err := a.Write(append(append(one[:len(one):len(one)], one...), one[:10]...))
+	require.NoError(t, err)
+	assert.Nil(t, reader.buf)
+	require.NoError(t, reader.Await())
+	for range 2 {
+		assert.NotNil(t, reader.buf)
+		require.NoError(t, reader.Read(&p))
+	}
+	assert.NotNil(t, reader.buf)
+	_, err = a.Write(one[10:])
+	require.NoError(t, err)
+	require.NoError(t, reader.Read(&p))
+	assert.Nil(t, reader.buf)
+	a.Close()
+	assert.Equal(t, io.EOF, reader.Await())
+	assert.Nil(t, reader.buf)
+}
+
+// Descriptors that come with the first bytes and belong to no packet are closed when
+// the reader fails.
+func TestAwaitClosesStrays(t *testing.T) {
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "x"))
+	require.NoError(t, err)
+	defer file.Close()
+	a, b := pair(t)
+	_, _, err = a.WriteMsgUnix([]byte{0, 0}, syscall.UnixRights(int(file.Fd())), nil)
+	require.NoError(t, err)
+	a.Close()
+	reader := NewReader(b)
+	require.NoError(t, reader.Await())
+	require.Equal(t, 2, openFDs(t, dir))
+	require.Equal(t, io.ErrUnexpectedEOF, reader.Read(&Packet{}))
+	require.Equal(t, 1, openFDs(t, dir))
 }

@@ -58,6 +58,8 @@ var (
 	ErrLength = fault.New(fault.InvalidArgument, fault.Wire, "packet length out of range")
 	// ErrFDs: descriptors were announced and did not come as they must.
 	ErrFDs = fault.New(fault.InvalidArgument, fault.Wire, "passed descriptors missing or too many")
+	// ErrSlow: a packet was begun and not finished in time.
+	ErrSlow = fault.New(fault.Timeout, fault.Wire, "packet not finished in time")
 )
 
 // Header says whom a packet is for and what it is.

@@ -7,10 +7,13 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
+	"time"
 )
 
 const (
-	// bufferSize holds many calls; every connection has one buffer.
+	// bufferSize holds many calls; a connection has a buffer while there is something
+	// in it.
 	bufferSize = 4096
 	// growth bounds what is allocated for a payload ahead of its bytes.
 	growth = 64 << 10
@@ -33,40 +36,111 @@ func (p *Packet) CloseFiles() {
 	p.Files = nil
 }
 
+// buffers are those that no Reader needs at the moment.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // Reader takes packets from a connection. It reads ahead, with room for
 // descriptors in every read: the kernel ends a read behind the byte that a
 // descriptor came with, so that byte is always the last one of its read and
 // nothing read ahead can be mistaken for it. A Reader has one user at a time;
-// closing the connection ends a Read that waits.
+// closing the connection ends a Read that waits. Between packets it holds no
+// buffer, so that thousands of silent connections cost little.
 type Reader struct {
 	src    source
-	buf    []byte
-	r, w   int   // buf[r:w] is read and not consumed
-	passed int64 // bytes consumed since the beginning
+	buf    *[bufferSize]byte // nil: nothing is read ahead
+	r, w   int               // buf[r:w] is read and not consumed
+	passed int64             // bytes consumed since the beginning
+	limit  time.Duration     // for one packet; 0: none
+	timed  bool              // the connection has a deadline
 }
 
 // NewReader reads from conn, which takes descriptors if it is a *net.UnixConn.
 // Nothing else may read from conn from now on.
 func NewReader(conn net.Conn) *Reader {
-	r := &Reader{src: source{conn: conn}, buf: make([]byte, bufferSize)}
-	r.src.unix, _ = conn.(*net.UnixConn)
+	r := &Reader{}
+	r.src.init(conn)
 	return r
+}
+
+// Limit bounds the time from the first byte of a packet to its last descriptor;
+// Read then fails with ErrSlow. The Reader sets the connection's read deadlines for
+// this and nobody else may. 0 is no limit. It must not be called during Read.
+func (r *Reader) Limit(limit time.Duration) { r.limit = limit }
+
+// Await waits for the first bytes of the next packet, for whoever wants to prepare
+// for Read no earlier than necessary. Its errors are those of Read.
+func (r *Reader) Await() error {
+	if r.r < r.w {
+		return nil
+	}
+	err := r.fill()
+	if err != nil {
+		r.src.closeStrays(r.src.received)
+	}
+	return err
+}
+
+// fill reads the first bytes into an empty buffer. The buffer is taken when there are
+// bytes for it.
+func (r *Reader) fill() error {
+	for {
+		n, err := r.src.await(&r.buf)
+		r.r, r.w = 0, n
+		if n > 0 {
+			return nil // an error comes again
+		}
+		r.rest()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rest gives an empty buffer back.
+func (r *Reader) rest() {
+	if r.buf != nil && r.r == r.w {
+		buffers.Put(r.buf)
+		r.buf, r.r, r.w = nil, 0, 0
+	}
 }
 
 // Read waits for the next packet. The payload goes into p.Payload if it fits
 // there, so a caller that gives the same Packet again saves an allocation; what
 // p.Files held is forgotten, not closed. io.EOF is the end between two packets,
 // io.ErrUnexpectedEOF the end within one, ErrLength and ErrFDs are violations by
-// the peer. After an error the Reader has closed all descriptors it had and is
-// of no more use.
+// the peer, and so is ErrSlow. After an error the Reader has closed all descriptors
+// it had and is of no more use.
 func (r *Reader) Read(p *Packet) error {
 	p.Files = nil
+	if err := r.Await(); err != nil {
+		return err
+	}
 	err := r.read(p)
+	if err == nil && r.timed {
+		r.timed = false
+		err = r.src.conn.SetReadDeadline(time.Time{})
+	}
 	if err != nil {
 		p.CloseFiles()
 		r.src.closeStrays(r.src.received)
 	}
+	r.rest()
 	return err
+}
+
+// more reads within a packet, whose time runs from the first time it has to.
+func (r *Reader) more(p []byte) (int, error) {
+	if r.limit > 0 && !r.timed {
+		r.timed = true
+		if err := r.src.conn.SetReadDeadline(time.Now().Add(r.limit)); err != nil {
+			return 0, err
+		}
+	}
+	n, err := r.src.read(p)
+	if err != nil && r.timed && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = ErrSlow
+	}
+	return n, err
 }
 
 func (r *Reader) read(p *Packet) error {
@@ -96,10 +170,7 @@ func (r *Reader) read(p *Packet) error {
 // length waits for four bytes and judges them before any more is read.
 func (r *Reader) length() (int, error) {
 	if err := r.ensure(LengthSize); err != nil {
-		if r.w > r.r {
-			err = unexpected(err)
-		}
-		return 0, err
+		return 0, unexpected(err)
 	}
 	n := binary.BigEndian.Uint32(r.buf[r.r:])
 	if n < HeaderSize || n > MaxPacket {
@@ -136,7 +207,7 @@ func (r *Reader) payload(p *Packet, n int) error {
 			p.Payload = slices.Grow(p.Payload, min(n-len(p.Payload), max(growth, len(p.Payload))))
 		}
 		end := min(n, cap(p.Payload))
-		got, err := r.src.read(p.Payload[len(p.Payload):end])
+		got, err := r.more(p.Payload[len(p.Payload):end])
 		p.Payload = p.Payload[:len(p.Payload)+got]
 		r.passed += int64(got)
 		r.src.closeStrays(r.passed)
@@ -167,10 +238,10 @@ func (r *Reader) files(p *Packet, n int) error {
 func (r *Reader) ensure(n int) error {
 	for r.w-r.r < n {
 		if r.r > 0 {
-			r.w = copy(r.buf, r.buf[r.r:r.w])
+			r.w = copy(r.buf[:], r.buf[r.r:r.w])
 			r.r = 0
 		}
-		got, err := r.src.read(r.buf[r.w:])
+		got, err := r.more(r.buf[r.w:])
 		r.w += got
 		if err != nil && r.w-r.r < n {
 			return err

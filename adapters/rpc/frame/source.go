@@ -11,10 +11,17 @@ import (
 // source reads bytes and notes where descriptors came with them.
 type source struct {
 	conn     net.Conn
-	unix     *net.UnixConn // nil: no descriptors
-	oob      [24]byte      // room for one descriptor on 64 bit; the kernel drops more
-	received int64         // bytes read since the beginning
+	unix     *net.UnixConn         // nil: no descriptors
+	raw      syscall.RawConn       // of unix
+	attempt  func(fd uintptr) bool // s.try, made once
+	oob      [24]byte              // room for one descriptor on 64 bit; the kernel drops more
+	received int64                 // bytes read since the beginning
 	arrivals []arrival
+
+	// What await and try have to tell each other.
+	buf     *[bufferSize]byte
+	got     int
+	failure error
 }
 
 // arrival is the descriptors of one read, and the number of bytes received when
@@ -22,6 +29,57 @@ type source struct {
 type arrival struct {
 	end   int64
 	files []*os.File
+}
+
+func (s *source) init(conn net.Conn) {
+	s.conn = conn
+	unix, ok := conn.(*net.UnixConn)
+	if !ok {
+		return
+	}
+	raw, err := unix.SyscallConn()
+	if err != nil {
+		return // a closed connection: reading tells
+	}
+	s.unix, s.raw, s.attempt = unix, raw, s.try
+}
+
+// await is a read that takes a buffer from the stock when there is something to put
+// into it. The buffer is the caller's, also with an error; nil if none was needed.
+func (s *source) await(buf **[bufferSize]byte) (int, error) {
+	if s.unix == nil { // only the local sockets of a busy server are worth the trouble
+		*buf = buffers.Get().(*[bufferSize]byte)
+		return s.read((*buf)[:])
+	}
+	err := s.raw.Read(s.attempt)
+	n, failure := s.got, s.failure
+	*buf, s.buf, s.got, s.failure = s.buf, nil, 0, nil
+	if err == nil {
+		err = failure
+	}
+	return n, err
+}
+
+// try reads without waiting; false if there is nothing yet.
+func (s *source) try(fd uintptr) bool {
+	buf := buffers.Get().(*[bufferSize]byte)
+	for {
+		n, oobn, _, _, err := syscall.Recvmsg(int(fd), buf[:], s.oob[:], syscall.MSG_CMSG_CLOEXEC)
+		switch err {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			buffers.Put(buf)
+			return false
+		case nil:
+			s.buf = buf
+			s.got, s.failure = s.account(n, oobn)
+		default:
+			buffers.Put(buf)
+			s.failure = os.NewSyscallError("recvmsg", err)
+		}
+		return true
+	}
 }
 
 func (s *source) read(p []byte) (int, error) {
@@ -37,6 +95,11 @@ func (s *source) read(p []byte) (int, error) {
 		}
 		return 0, err
 	}
+	return s.account(n, oobn)
+}
+
+// account notes what a read has brought. A read of nothing is the end.
+func (s *source) account(n, oobn int) (int, error) {
 	s.received += int64(n)
 	if oobn > 0 {
 		s.arrive(s.oob[:oobn])

@@ -5,25 +5,37 @@ import (
 
 	"virtlxcd/adapters/rpc"
 	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/domain/access"
 )
 
+// authHandlers: AUTH_LIST is inline, so that a client which it lets in may send its
+// next call without waiting.
 func authHandlers() served {
 	return served{
 		protocol.ProcAuthList:      {plain(authList), true},
 		protocol.ProcAuthSASLInit:  {plain(refuseSASL), true},
 		protocol.ProcAuthSASLStart: {with(saslStart), true},
 		protocol.ProcAuthSASLStep:  {with(saslStep), true},
-		protocol.ProcAuthPolkit:    {plain(authPolkit), true},
+		protocol.ProcAuthPolkit:    {plain(authPolkit), false},
 	}
 }
 
-// authList names the one method of the socket. Only sockets that trust whoever may
-// connect are served; a client that was not let in by that finds no method.
+// authList names the one method that this client may use. Root needs none, wherever
+// it connects, and is let in by asking: clients then go on without authenticating. On
+// a socket that wants authentication where nobody can be asked there is no method.
 func authList(_ context.Context, r request) (rpc.Body, error) {
-	if !r.call.Session().Authenticated() {
+	session := r.call.Session()
+	method := protocol.AuthTypeNone
+	switch {
+	case session.Authenticated():
+	case r.client.service.gatekeeper == nil:
 		return nil, authRefused()
+	case session.Caller().UID == 0:
+		session.SetAuthenticated()
+	default:
+		method = protocol.AuthTypePolkit
 	}
-	return &protocol.AuthListRet{Types: []protocol.AuthType{protocol.AuthTypeNone}}, nil
+	return &protocol.AuthListRet{Types: []protocol.AuthType{method}}, nil
 }
 
 func refuseSASL(context.Context, request) (rpc.Body, error) { return nil, authRefused() }
@@ -36,5 +48,33 @@ func saslStep(context.Context, request, *protocol.AuthSASLStepArgs) (rpc.Body, e
 	return nil, authRefused()
 }
 
-// authPolkit fails without a reason, as it always has on a socket without polkit.
-func authPolkit(context.Context, request) (rpc.Body, error) { return nil, noCause() }
+// authPolkit asks the gatekeeper, one question of a client at a time. A client that
+// was refused may try again. Where nothing is to be asked it fails without a reason,
+// as it always has.
+func authPolkit(ctx context.Context, r request) (rpc.Body, error) {
+	session, gatekeeper := r.call.Session(), r.client.service.gatekeeper
+	if gatekeeper == nil || session.Authenticated() {
+		return nil, noCause()
+	}
+	if !r.client.authenticating.CompareAndSwap(false, true) {
+		return nil, authRefused()
+	}
+	defer r.client.authenticating.Store(false)
+	caller := session.Caller()
+	if err := gatekeeper.Admit(ctx, caller); err != nil {
+		r.logRefusal(ctx, caller, err)
+		refusal := complaintOf(err)
+		refusal.origin = fromPolkit
+		return nil, refusal
+	}
+	session.SetAuthenticated()
+	return &protocol.AuthPolkitRet{Complete: 1}, nil
+}
+
+// logRefusal is silent about clients that did not wait.
+func (r request) logRefusal(ctx context.Context, caller access.Caller, err error) {
+	if ctx.Err() == nil {
+		r.client.service.log.Warn("client was not let in", "client", r.call.Session().ID(),
+			"uid", caller.UID, "pid", caller.PID, "error", err)
+	}
+}

@@ -24,6 +24,8 @@ type client struct {
 	session *rpc.Session
 	current atomic.Pointer[opened]
 
+	authenticating atomic.Bool // the gatekeeper is being asked
+
 	mu        sync.Mutex
 	opening   bool               // an open has begun or succeeded
 	callbacks map[int32]callback // by number

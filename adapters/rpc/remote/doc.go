@@ -11,6 +11,10 @@
 // connection that is not open, a connection that may only read, arguments that
 // make no sense, flags, and only then what the driver says.
 //
+// Who may come in at all is decided before: clients of a socket that makes them
+// authenticate are asked about at the gatekeeper, and until then every other call is
+// refused.
+//
 // Families that a sibling daemon would serve (networks, storage and so on) are
 // answered with "not supported", and so is every call the driver has no port for:
 // as long as nothing is passed on, a claim about the sibling's socket would be made

@@ -38,11 +38,13 @@ const (
 	codeHook                 code = 70
 	codeBadArgument          code = 74
 	codeAborted              code = 78
+	codeAuthCancelled        code = 79
 	codeNoMetadata           code = 80
 	codeOverflow             code = 82
 	codeUnsupportedOperation code = 84
 	codeBusy                 code = 87
 	codeAccess               code = 88
+	codeAuthUnavailable      code = 94
 	codeNoDevice             code = 99
 )
 
@@ -57,10 +59,12 @@ const (
 	fromNetwork  origin = 19
 	fromAPI      origin = 20
 	fromSecurity origin = 24
+	fromHook     origin = 34
 	fromStreams  origin = 38
 	fromCaps     origin = 44
 	fromCgroup   origin = 54
 	fromAccess   origin = 55
+	fromPolkit   origin = 60
 )
 
 // meaning is what a code says: alone, and in front of a detail.
@@ -98,6 +102,8 @@ var meanings = [...]meaning{
 	fault.Busy:                 {codeBusy, "resource busy", "resource busy: "},
 	fault.AccessDenied:         {codeAccess, "access denied", "access denied: "},
 	fault.DeviceMissing:        {codeNoDevice, "device not found", "device not found: "},
+	fault.AuthCancelled:        {codeAuthCancelled, "authentication cancelled", "authentication cancelled: "},
+	fault.AuthUnavailable:      {codeAuthUnavailable, "authentication unavailable", "authentication unavailable: "},
 }
 
 var origins = [...]origin{
@@ -112,6 +118,7 @@ var origins = [...]origin{
 	fault.Security:     fromSecurity,
 	fault.Access:       fromAccess,
 	fault.Capability:   fromCaps,
+	fault.Hook:         fromHook,
 }
 
 const (

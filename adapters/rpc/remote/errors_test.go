@@ -47,6 +47,8 @@ func TestEveryKindHasItsCode(t *testing.T) {
 		{fault.Busy, 87, "resource busy", "resource busy: "},
 		{fault.AccessDenied, 88, "access denied", "access denied: "},
 		{fault.DeviceMissing, 99, "device not found", "device not found: "},
+		{fault.AuthCancelled, 79, "authentication cancelled", "authentication cancelled: "},
+		{fault.AuthUnavailable, 94, "authentication unavailable", "authentication unavailable: "},
 	}
 	require.Len(t, tests, len(meanings), "a kind has no row here")
 	for _, test := range tests {
@@ -75,7 +77,7 @@ func TestEveryKindHasItsCode(t *testing.T) {
 func TestEveryAreaHasItsOrigin(t *testing.T) {
 	tests := map[fault.Area]int{
 		fault.Driver: 17, fault.API: 20, fault.Document: 5, fault.Wire: 7, fault.Host: 0, fault.Network: 19,
-		fault.Console: 38, fault.ControlGroup: 54, fault.Security: 24, fault.Access: 55, fault.Capability: 44,
+		fault.Console: 38, fault.ControlGroup: 54, fault.Security: 24, fault.Access: 55, fault.Capability: 44, fault.Hook: 34,
 	}
 	require.Len(t, tests, len(origins), "an area has no row here")
 	for area, number := range tests {

@@ -18,6 +18,7 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 	"virtlxcd/adapters/rpc/xdr"
 	"virtlxcd/domain/access"
+	"virtlxcd/ports"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,12 +43,16 @@ type how struct {
 	caller access.Caller
 	socket rpc.Socket
 	quick  bool
+	keeper ports.Gatekeeper
 }
 
 // connect serves one session of a server on the stub. Nothing is left of it when
 // the test ends.
-func connect(t testing.TB, driver *stub, h how) *peer {
-	service := New(driver, printer{}, Options{Log: slog.New(slog.DiscardHandler), QuickReads: h.quick})
+func connect(t testing.TB, driver *stub, h how) *peer { return connectTo(t, driver, driver, h) }
+
+// connectTo is connect with a connector in front of the stub.
+func connectTo(t testing.TB, driver *stub, connector ports.Connector, h how) *peer {
+	service := New(connector, printer{}, Options{Log: slog.New(slog.DiscardHandler), QuickReads: h.quick, Gatekeeper: h.keeper})
 	options := rpc.DefaultOptions()
 	session := make(chan *rpc.Session, 1)
 	options.Start = func(s *rpc.Session) {

@@ -51,7 +51,9 @@ func setIdentity(ctx context.Context, r request, args *protocol.ConnectSetIdenti
 	return nil, r.client.open(ctx, caller, r.uri)
 }
 
-// callerOf reads an identity. What it does not tell is nobody's.
+// callerOf reads an identity. What it does not tell is nobody's. The system's token,
+// by which a sibling daemon shows that it acts for itself and not for a user, makes no
+// difference: nothing here is kept for siblings, and rights are those of the user.
 func callerOf(params []protocol.TypedParam) (access.Caller, error) {
 	caller := access.Caller{UID: noAccount, GID: noAccount}
 	seen := make(map[string]bool, len(params))

@@ -31,6 +31,11 @@ func TestIdentity(t *testing.T) {
 	p.must(protocol.ProcConnectSetIdentity, identity(protocol.ULLongParam("unix-user-id", math.MaxUint64)), nil)
 	assert.Equal(t, access.Caller{UID: noAccount, GID: noAccount}, driver.callers[2], "what is not told is nobody's")
 
+	p.must(protocol.ProcConnectSetIdentity, identity(
+		protocol.ULLongParam("unix-user-id", 1000), protocol.StringParam("system.token", "00112233445566778899aabbccddeeff"),
+	), nil)
+	assert.Equal(t, access.Caller{UID: 1000, GID: noAccount}, driver.callers[3], "no token makes a user root")
+
 	var uri protocol.ConnectGetURIRet
 	p.must(protocol.ProcConnectGetURI, nil, &uri)
 	assert.Equal(t, defaultURI, uri.URI)
@@ -38,7 +43,7 @@ func TestIdentity(t *testing.T) {
 		&protocol.ConnectDomainEventCallbackDeregisterAnyArgs{CallbackID: callback}, nil)
 	p.conn.Close()
 	<-p.done
-	assert.Equal(t, 3, driver.closings(), "every connection is closed in the end")
+	assert.Equal(t, 4, driver.closings(), "every connection is closed in the end")
 }
 
 func TestIdentityRefused(t *testing.T) {

@@ -7,18 +7,31 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 )
 
-func nodeHandlers() served {
+func (s *Service) nodeHandlers() served {
 	return served{
 		protocol.ProcConnectGetVersion:      {plain(getVersion), false},
 		protocol.ProcConnectGetHostname:     {plain(getHostname), false},
 		protocol.ProcConnectGetCapabilities: {plain(getCapabilities), false},
 		protocol.ProcNodeGetInfo:            {plain(getNodeInfo), false},
-		protocol.ProcNodeGetSecurityModel:   {always(securityModel), true},
+		protocol.ProcNodeGetSecurityModel:   s.securityModel(),
 	}
 }
 
-// securityModel says that no security driver is there. Names end with a NUL.
-var securityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"), DOI: []byte("0\x00")}
+// securityModel answers what never changes, but not to callers who may not read.
+func (s *Service) securityModel() entry {
+	if s.quick {
+		return entry{always(noSecurityModel), true}
+	}
+	return entry{handle: plain(func(ctx context.Context, r request) (rpc.Body, error) {
+		if _, err := r.connection.NodeFacts(ctx); err != nil {
+			return nil, err
+		}
+		return noSecurityModel, nil
+	})}
+}
+
+// noSecurityModel says that no security driver is there. Names end with a NUL.
+var noSecurityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"), DOI: []byte("0\x00")}
 
 // getVersion tells the kernel's version: it is what runs containers.
 func getVersion(ctx context.Context, r request) (rpc.Body, error) {

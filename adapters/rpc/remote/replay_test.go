@@ -59,7 +59,6 @@ func TestRecordings(t *testing.T) {
 		{name: "event-domain", driver: stub{containers: list(running(634)), next: 27}},
 		{name: "start-pass-fds", driver: stub{containers: list(stopped("cap1", cap1UUID))}},
 		{name: "net-list-no-daemon", skip: []int32{protocol.ProcConnectListAllNetworks}},
-		{name: "connect-polkit-denied", skip: []int32{protocol.ProcAuthList, protocol.ProcAuthPolkit}},
 	}
 	for i := range tests {
 		test := &tests[i]

@@ -12,17 +12,22 @@ import (
 // Options of a Service.
 type Options struct {
 	Log *slog.Logger // nil: the default logger
-	// QuickReads says that the connector's reads never wait, not even for an
-	// access check: they are then served without a goroutine of their own.
+	// QuickReads says that the connector's reads never wait, because everybody may
+	// read: they are then served without a goroutine of their own. It must be off
+	// where access checks ask somebody.
 	QuickReads bool
+	// Gatekeeper is asked about the clients of sockets that make them authenticate.
+	// nil: nobody comes in there.
+	Gatekeeper ports.Gatekeeper
 }
 
 // Service answers the calls of the three programs. It is shared by all sessions.
 type Service struct {
-	connector ports.Connector
-	codec     ports.Codec
-	log       *slog.Logger
-	quick     bool
+	connector  ports.Connector
+	codec      ports.Codec
+	log        *slog.Logger
+	quick      bool
+	gatekeeper ports.Gatekeeper
 }
 
 // New returns a service whose connections come from connector. Wiring must call
@@ -32,7 +37,10 @@ func New(connector ports.Connector, codec ports.Codec, options Options) *Service
 	if log == nil {
 		log = slog.Default()
 	}
-	return &Service{connector: connector, codec: codec, log: log, quick: options.QuickReads}
+	return &Service{
+		connector: connector, codec: codec, log: log,
+		quick: options.QuickReads, gatekeeper: options.Gatekeeper,
+	}
 }
 
 // Start prepares a new session. It belongs into rpc.Options.Start.
@@ -68,7 +76,7 @@ func (s served) add(family served) {
 func (s *Service) remoteHandlers() served {
 	all := served{}
 	for _, family := range []served{
-		authHandlers(), connectionHandlers(), nodeHandlers(), s.lookupHandlers(), s.infoHandlers(),
+		authHandlers(), connectionHandlers(), s.nodeHandlers(), s.lookupHandlers(), s.infoHandlers(),
 		definitionHandlers(), lifecycleHandlers(), consoleHandlers(), eventHandlers(),
 	} {
 		all.add(family)

@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+)
+
+// preserve asks a daemon that leaves to keep its containers.
+const preserve = 1
+
+// connectOpen has nothing to open; it may come any number of times, or not at all.
+func connectOpen(r *request, args *protocol.AdminConnectOpenArgs) (rpc.Body, error) {
+	return nil, r.known(args.Flags, 0)
+}
+
+func connectClose(r *request) (rpc.Body, error) {
+	r.call.Hangup()
+	return nil, nil
+}
+
+func version(r *request) (rpc.Body, error) {
+	return &protocol.AdminConnectGetLibVersionRet{LibVer: r.daemon.Version()}, nil
+}
+
+func logOutputs(r *request, args *protocol.AdminConnectGetLoggingOutputsArgs) (rpc.Body, error) {
+	if err := r.known(args.Flags, 0); err != nil {
+		return nil, err
+	}
+	outputs, count := r.daemon.LogOutputs()
+	return &protocol.AdminConnectGetLoggingOutputsRet{Outputs: outputs, Noutputs: uint32(count)}, nil
+}
+
+func logFilters(r *request, args *protocol.AdminConnectGetLoggingFiltersArgs) (rpc.Body, error) {
+	if err := r.known(args.Flags, 0); err != nil {
+		return nil, err
+	}
+	filters, count := r.daemon.LogFilters()
+	answer := &protocol.AdminConnectGetLoggingFiltersRet{Nfilters: uint32(count)}
+	if filters != "" {
+		answer.Filters = &filters
+	}
+	return answer, nil
+}
+
+func setLogOutputs(r *request, args *protocol.AdminConnectSetLoggingOutputsArgs) (rpc.Body, error) {
+	return nil, r.setLog("log outputs changed", args.Outputs, args.Flags, r.daemon.SetLogOutputs)
+}
+
+func setLogFilters(r *request, args *protocol.AdminConnectSetLoggingFiltersArgs) (rpc.Body, error) {
+	return nil, r.setLog("log filters changed", args.Filters, args.Flags, r.daemon.SetLogFilters)
+}
+
+// setLog makes one of the two logging calls; no settings are empty settings.
+func (r *request) setLog(what string, settings *string, flags uint32, set func(string) error) error {
+	if err := r.known(flags, 0); err != nil {
+		return err
+	}
+	var text string
+	if settings != nil {
+		text = *settings
+	}
+	if err := set(text); err != nil {
+		return err
+	}
+	r.changed(what, "to", text)
+	return nil
+}
+
+func setTimeout(r *request, args *protocol.AdminConnectSetDaemonTimeoutArgs) (rpc.Body, error) {
+	if err := r.known(args.Flags, 0); err != nil {
+		return nil, err
+	}
+	r.daemon.SetTimeout(args.Timeout)
+	r.changed("idle timeout changed", "seconds", args.Timeout)
+	return nil, nil
+}
+
+// shutdown answers first: afterwards there may be nobody to do so.
+func shutdown(r *request, args *protocol.AdminConnectDaemonShutdownArgs) (rpc.Body, error) {
+	if err := r.known(args.Flags, preserve); err != nil {
+		return nil, err
+	}
+	r.changed("shutdown asked for", "preserve", args.Flags&preserve != 0)
+	r.call.Then(func() { r.daemon.Shutdown(args.Flags&preserve != 0) })
+	return nil, nil
+}

@@ -1,0 +1,71 @@
+package admin
+
+import (
+	"errors"
+	"strings"
+
+	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/adapters/rpc/xdr"
+)
+
+// request is one call on its way through its handler.
+type request struct {
+	*Service
+	call *rpc.Call
+	row  *protocol.Procedure
+}
+
+// handler serves one call: a body (nil for an empty answer) or an error.
+type handler func(*request) (rpc.Body, error)
+
+// with makes a handler that decodes its arguments first. Bytes behind them are
+// ignored.
+func with[A any, P interface {
+	*A
+	protocol.Message
+}](serve func(*request, P) (rpc.Body, error)) handler {
+	return func(r *request) (rpc.Body, error) {
+		args := P(new(A))
+		if err := args.DecodeXDR(xdr.NewDecoder(r.call.Payload())); err != nil {
+			return nil, errUndecodable
+		}
+		return serve(r, args)
+	}
+}
+
+func (r *request) answer(body rpc.Body, err error) {
+	switch {
+	case err == nil:
+		r.call.Reply(body)
+	case errors.Is(err, errUndecodable):
+		r.call.FailDecoding()
+	default:
+		r.call.Fail(bodyOf(err))
+	}
+}
+
+// known refuses flags other than those of mask. The refusal names the function that
+// is called for this procedure.
+func (r *request) known(flags, mask uint32) error {
+	if unknown := flags &^ mask; unknown != 0 {
+		return unknownFlags(functionOf(r.row), unknown)
+	}
+	return nil
+}
+
+var spelling = strings.NewReplacer("Threadpool", "ThreadPool", "TLS", "Tls")
+
+func functionOf(row *protocol.Procedure) string {
+	if row.Number == protocol.AdminProcConnectOpen {
+		return "adminDispatchConnectOpen"
+	}
+	return "admin" + spelling.Replace(row.Name)
+}
+
+// changed logs what an administrator has changed, and who that is.
+func (r *request) changed(what string, details ...any) {
+	caller := r.call.Session().Caller()
+	details = append(details, "uid", caller.UID, "pid", caller.PID)
+	r.log.Info(what, details...)
+}
