@@ -26,6 +26,9 @@ type Options struct {
 	Program string // the controller's binary
 	State   string // directory of the control sockets, made if missing
 	Log     string // directory of the containers' logs, made if missing
+	// Shared opens what a controller writes into instead of a log of its container's
+	// own; nil if it is to have one. Called for every container. May be nil.
+	Shared func() (*os.File, error)
 	// Group opens the control group that controllers live in: the directory of
 	// the v2 group (nil if there is none) and the tasks file of each v1 group.
 	// Nil: they stay in the daemon's own.
@@ -87,10 +90,9 @@ func (c *Controllers) Close() error {
 
 // Launch implements ports.Controllers. A spare is there as a rule.
 func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (ports.Controller, error) {
-	path := filepath.Join(c.options.Log, identity.Name+".log")
-	complaints, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	complaints, err := c.openLog(identity.Name)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot open the log file '%s'", path)
+		return nil, err
 	}
 	one := c.spare.take()
 	if one == nil {
@@ -101,6 +103,25 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 	}
 	one.complaints = complaints
 	return one, nil
+}
+
+// openLog opens what a container's controller complains into.
+func (c *Controllers) openLog(name string) (*os.File, error) {
+	if c.options.Shared != nil {
+		file, err := c.options.Shared()
+		if err != nil {
+			return nil, fault.Wrap(err, fault.System, "cannot open the daemon's log for the controller of '%s'", name)
+		}
+		if file != nil {
+			return file, nil
+		}
+	}
+	path := filepath.Join(c.options.Log, name+".log")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.System, "cannot open the log file '%s'", path)
+	}
+	return file, nil
 }
 
 // spawn starts a controller that holds nothing yet.

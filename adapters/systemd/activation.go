@@ -2,58 +2,193 @@ package systemd
 
 import (
 	"errors"
+	"log/slog"
+	"math"
 	"net"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/fault"
 )
 
-// Listeners returns the sockets that the service manager passed, by the name it
-// gave them; several may have one name. The map is empty if it passed none to
-// this process. A socket with a name that is not among names, or one that no
-// stream client can connect to, is an error, and all are closed.
+// firstPassed is the number of the first descriptor that a service manager passes.
+const firstPassed = 3
+
+// Stored are descriptors that an earlier daemon left with the service manager,
+// by the name it gave them. See NewEscrow.
+type Stored map[string]*os.File
+
+// Received is what the service manager passed to this process.
+type Received struct {
+	Sockets map[string][]*Listener // by unit name; empty: not activated, make your own
+	Stored  Stored
+}
+
+// Receive takes over what the service manager passed: listening sockets with one
+// of the names, of which several may have the same, and what an Escrow stored.
+// Anything else, and an environment that contradicts itself, is InvalidArgument:
+// a daemon that then made sockets of its own would hide the mistake. An
+// environment that was meant for another process is none, which is logged.
 //
-// Descriptors are found by number: call it once, before files are opened and
-// children started. Children do not inherit the environment variables.
-func Listeners(names ...string) (map[string][]*Listener, error) {
-	listeners := make(map[string][]*Listener)
+// Descriptors are found by number: call it once, early. Children inherit neither
+// the variables nor any descriptor that this process was started with.
+func Receive(log *slog.Logger, names ...string) (*Received, error) {
+	files, err := passedFiles(log)
+	if err != nil {
+		return nil, err
+	}
+	received := &Received{Sockets: make(map[string][]*Listener), Stored: make(Stored)}
 	var errs []error
-	for _, file := range activation.Files(true) {
+	for _, file := range files {
+		if strings.HasPrefix(file.Name(), storedPrefix) {
+			received.store(file, log)
+			continue
+		}
 		l, err := fromFile(file, names)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		listeners[file.Name()] = append(listeners[file.Name()], l)
+		received.Sockets[file.Name()] = append(received.Sockets[file.Name()], l)
 	}
-	if len(errs) == 0 {
-		return listeners, nil
+	if len(errs) > 0 {
+		return nil, errors.Join(append(errs, received.Close())...)
 	}
-	for _, several := range listeners {
+	return received, nil
+}
+
+// store keeps the first of each name: an escrow never leaves two.
+func (r *Received) store(file *os.File, log *slog.Logger) {
+	if r.Stored[file.Name()] == nil {
+		r.Stored[file.Name()] = file
+		return
+	}
+	log.Warn("the service manager kept two descriptors of one name", "name", file.Name())
+	file.Close() // only this number of it
+}
+
+// Close closes everything, for a daemon that does not get to use it.
+func (r *Received) Close() error {
+	var errs []error
+	for _, several := range r.Sockets {
 		for _, l := range several {
 			errs = append(errs, l.Close())
 		}
 	}
-	return nil, errors.Join(errs...)
+	for _, file := range r.Stored {
+		errs = append(errs, file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// passedFiles clears the environment. On failure it leaves the descriptors be,
+// as nobody knows whose they are.
+func passedFiles(log *slog.Logger) ([]*os.File, error) {
+	// A kernel before 5.11 cannot; what was passed gets it below all the same.
+	_ = unix.CloseRange(firstPassed, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	defer clearEnvironment()
+	mine, err := checkEnvironment(log)
+	if err != nil || !mine {
+		return nil, err
+	}
+	return activation.Files(false), nil
+}
+
+func clearEnvironment() {
+	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
+		os.Unsetenv(name)
+	}
+}
+
+// checkEnvironment says whether something was passed to this process. The
+// library takes nonsense for nothing, and counts for true.
+func checkEnvironment(log *slog.Logger) (mine bool, err error) {
+	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	if pid == "" && fds == "" {
+		return false, nil
+	}
+	number, err := strconv.Atoi(pid)
+	if err != nil {
+		return false, fault.New(fault.InvalidArgument, fault.Wire, "LISTEN_PID '%s' is not a process id", pid)
+	}
+	if number != os.Getpid() {
+		log.Info("sockets passed to another process are not used", "pid", number)
+		return false, nil
+	}
+	count, err := strconv.Atoi(fds)
+	if err != nil || count < 0 {
+		return false, fault.New(fault.InvalidArgument, fault.Wire, "LISTEN_FDS '%s' is not a number of descriptors", fds)
+	}
+	return count > 0, checkNames(count, os.Getenv("LISTEN_FDNAMES"))
+}
+
+// checkNames wants a name for each descriptor, which bounds count, and each to be there.
+func checkNames(count int, list string) error {
+	var names []string
+	if list != "" {
+		names = strings.Split(list, ":")
+	}
+	if len(names) != count {
+		return fault.New(fault.InvalidArgument, fault.Wire, "LISTEN_FDNAMES has %d names for %d descriptors", len(names), count)
+	}
+	for i, name := range names {
+		if _, err := unix.FcntlInt(uintptr(firstPassed+i), unix.F_GETFD, 0); err != nil {
+			return fault.Wrap(err, fault.InvalidArgument, "descriptor %d, '%s', was announced and not passed", firstPassed+i, name)
+		}
+	}
+	return nil
 }
 
 // fromFile takes over file and closes it in any case.
 func fromFile(file *os.File, names []string) (_ *Listener, err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if !slices.Contains(names, file.Name()) {
-		return nil, fault.New(fault.InvalidArgument, fault.Wire, "unclaimed activation socket '%s'", file.Name())
+		return nil, fault.New(fault.InvalidArgument, fault.Wire, "unclaimed activation socket '%s': expected %s", file.Name(), strings.Join(names, ", "))
+	}
+	if err := checkSocket(file); err != nil {
+		return nil, err
 	}
 	generic, err := net.FileListener(file)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.InvalidArgument, "activation descriptor '%s' is not a socket", file.Name())
+		return nil, fault.Wrap(err, fault.InvalidArgument, "activation socket '%s' cannot be used", file.Name())
 	}
-	unix, ok := generic.(*net.UnixListener)
-	if !ok || unix.Addr().Network() != "unix" {
-		err := fault.New(fault.InvalidArgument, fault.Wire, "activation socket '%s' is not a local stream socket", file.Name())
-		return nil, errors.Join(err, generic.Close())
+	return &Listener{UnixListener: generic.(*net.UnixListener)}, nil
+}
+
+// checkSocket wants a local stream socket that listens.
+func checkSocket(file *os.File) error {
+	wanted := []struct {
+		option, value int
+		text          string
+	}{
+		{unix.SO_DOMAIN, unix.AF_UNIX, "is not a local one"},
+		{unix.SO_TYPE, unix.SOCK_STREAM, "is not a stream socket"},
+		{unix.SO_ACCEPTCONN, 1, "does not listen"},
 	}
-	return &Listener{UnixListener: unix}, nil
+	for _, w := range wanted {
+		value, err := socketOption(file, w.option)
+		if err != nil {
+			return fault.Wrap(err, fault.InvalidArgument, "activation descriptor '%s' is not a socket", file.Name())
+		}
+		if value != w.value {
+			return fault.New(fault.InvalidArgument, fault.Wire, "activation socket '%s' %s", file.Name(), w.text)
+		}
+	}
+	return nil
+}
+
+func socketOption(file *os.File, option int) (value int, err error) {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := conn.Control(func(fd uintptr) {
+		value, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, option)
+	})
+	return value, errors.Join(failed, err)
 }

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
-	"path/filepath"
+	"os/user"
 	"strconv"
 	"sync"
 
@@ -22,76 +22,137 @@ type Listener struct {
 	closing sync.Once
 }
 
-const (
-	// maxPath is what fits the kernel's address, with the zero at its end.
-	maxPath = 107
-	// backlog is as much as the kernel lets wait (net.core.somaxconn): clients
-	// come in crowds when the daemon restarts.
-	backlog = 4096
-)
+// defaultBacklog is as much as the kernel lets wait (net.core.somaxconn):
+// clients come in crowds when the daemon restarts.
+const defaultBacklog = 4096
 
-// Listen makes the socket with exactly the mode, in a directory that is made
-// with 0755 if missing. At no moment the mode is wider, and nobody can connect
-// before it is right.
+// ListenOptions say who may connect and how many may wait for it.
+type ListenOptions struct {
+	Mode    os.FileMode // permission bits of the socket, whatever the umask is
+	Group   string      // name or number of its group; empty: the process's own
+	Backlog int         // connections that wait to be accepted; 0: many
+	// MakeDir makes a missing directory, 0755, and those above it. For the
+	// default run directory: another one is a mistake if it does not exist.
+	MakeDir bool
+}
+
+// Listen makes the socket. At no moment its mode is wider than wanted, and
+// nobody can connect before mode and group are right.
 //
 // Busy, with the pid, if somebody listens at path already; what a dead process
 // left there is replaced, what is no socket is left alone (Failed).
-func Listen(path string, mode os.FileMode) (*Listener, error) {
-	if len(path) > maxPath {
-		return nil, fault.New(fault.InvalidArgument, fault.Wire, "socket path '%s' has %d bytes, more than the %d a socket can have", path, len(path), maxPath)
+// InvalidArgument for a group that does not exist and a path no socket can have.
+func Listen(path string, options ListenOptions) (*Listener, error) {
+	group, err := groupID(options.Group)
+	if err == nil {
+		err = checkPath(path)
 	}
-	if err := makeDir(filepath.Dir(path)); err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot make the directory of socket '%s'", path)
+	if err == nil {
+		err = checkDir(path, options.MakeDir)
 	}
-	if err := makeRoom(path); err != nil {
+	if err == nil {
+		err = makeRoom(path)
+	}
+	if err != nil {
 		return nil, err
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.System, "cannot make socket '%s'", path)
 	}
-	file := os.NewFile(uintptr(fd), path)
-	l, err := listen(file, path, mode)
-	return l, errors.Join(err, file.Close())
-}
-
-// listen binds file, of which the listener keeps a duplicate.
-func listen(file *os.File, path string, mode os.FileMode) (*Listener, error) {
-	fd := int(file.Fd())
-	// The file system entry gets the mode of the unbound socket, less the umask.
-	err := unix.Fchmod(fd, uint32(mode.Perm()))
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
-	}
-	if errors.Is(err, unix.EADDRINUSE) {
-		return nil, fault.Wrap(err, fault.Busy, "another daemon took socket '%s' just now", path)
-	}
-	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot make socket '%s'", path)
+	defer unix.Close(fd) // the listener keeps a duplicate
+	if err := bind(fd, path, options.Mode); err != nil {
+		return nil, err
 	}
 	l := &Listener{path: path}
-	if err := l.start(file, mode); err != nil {
+	if err := l.start(fd, group, options); err != nil {
 		return nil, errors.Join(fault.Wrap(err, fault.System, "cannot listen on socket '%s'", path), os.Remove(path))
 	}
 	return l, nil
 }
 
-func (l *Listener) start(file *os.File, mode os.FileMode) error {
-	if err := os.Chmod(l.path, mode.Perm()); err != nil {
+// groupID is -1 for none.
+func groupID(group string) (int, error) {
+	if group == "" {
+		return -1, nil
+	}
+	if id, err := strconv.ParseUint(group, 10, 31); err == nil {
+		return int(id), nil
+	}
+	found, err := user.LookupGroup(group)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.InvalidArgument, "cannot give a socket to group '%s'", group)
+	}
+	id, err := strconv.Atoi(found.Gid)
+	if err != nil {
+		return 0, fault.Wrap(err, fault.System, "group '%s' has no number", group)
+	}
+	return id, nil
+}
+
+// bind gives the socket its name, for the owner alone.
+func bind(fd int, path string, mode os.FileMode) error {
+	// The entry gets the mode of the unbound socket, less the umask.
+	err := unix.Fchmod(fd, uint32(mode.Perm())&0o700)
+	if err == nil {
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		return fault.Wrap(err, fault.Busy, "another daemon took socket '%s' just now", path)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.System, "cannot make socket '%s'", path)
+	}
+	return nil
+}
+
+func (l *Listener) start(fd, group int, options ListenOptions) error {
+	if group >= 0 {
+		if err := os.Lchown(l.path, -1, group); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(l.path, options.Mode.Perm()); err != nil {
 		return err
 	}
 	made, err := os.Lstat(l.path)
 	if err != nil {
 		return err
 	}
-	if err := unix.Listen(int(file.Fd()), backlog); err != nil {
+	if err := unix.Listen(fd, backlog(options.Backlog)); err != nil {
 		return err
 	}
-	generic, err := net.FileListener(file)
+	duplicate, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
+	file := os.NewFile(uintptr(duplicate), l.path)
+	generic, err := net.FileListener(file) // duplicates it once more
+	if err = errors.Join(err, file.Close()); err != nil {
+		return err
+	}
 	l.UnixListener, l.made = generic.(*net.UnixListener), made
+	return nil
+}
+
+func backlog(wanted int) int {
+	if wanted <= 0 {
+		return defaultBacklog
+	}
+	return wanted
+}
+
+// SetBacklog changes how many connections may wait to be accepted (0: many), of
+// a socket that was passed as well. Those that wait already stay.
+func (l *Listener) SetBacklog(connections int) error {
+	conn, err := l.SyscallConn()
+	if err == nil {
+		failed := conn.Control(func(fd uintptr) { err = unix.Listen(int(fd), backlog(connections)) })
+		err = errors.Join(failed, err)
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.System, "cannot set the backlog of socket '%s'", l.Addr())
+	}
 	return nil
 }
 
@@ -109,70 +170,4 @@ func (l *Listener) unlink() {
 	if there, err := os.Lstat(l.path); err == nil && os.SameFile(there, l.made) {
 		os.Remove(l.path) // what is left would be replaced by the next daemon
 	}
-}
-
-// makeRoom removes what a dead process left at path.
-func makeRoom(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err == nil && info.Mode().Type() != os.ModeSocket {
-		return fault.New(fault.Failed, fault.Wire, "'%s' is in the way of a socket", path)
-	}
-	if err == nil {
-		err = probe(path)
-	}
-	if errors.Is(err, unix.ECONNREFUSED) {
-		err = os.Remove(path)
-	}
-	if err == nil || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	var busy *fault.Error
-	if errors.As(err, &busy) {
-		return busy
-	}
-	return fault.Wrap(err, fault.System, "cannot replace socket '%s'", path)
-}
-
-// probe connects to path. Busy if somebody answers, or is too busy to.
-func probe(path string) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
-	switch {
-	case err == nil:
-		who := "another process"
-		if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Pid > 0 {
-			who = "process " + strconv.Itoa(int(peer.Pid))
-		}
-		return fault.New(fault.Busy, fault.Wire, "socket '%s' is in use by %s", path, who)
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EPROTOTYPE):
-		return fault.Wrap(err, fault.Busy, "socket '%s' is in use by another process", path)
-	}
-	return err
-}
-
-// makeDir makes dir and what is above it, 0755 whatever the umask is.
-func makeDir(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
-		return nil
-	}
-	if parent := filepath.Dir(dir); parent != dir {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-	}
-	err := os.Mkdir(dir, 0o755)
-	if errors.Is(err, os.ErrExist) {
-		return nil // somebody was faster; if it is no directory, bind will tell
-	}
-	if err != nil {
-		return err
-	}
-	return os.Chmod(dir, 0o755)
 }

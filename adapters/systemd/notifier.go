@@ -1,37 +1,127 @@
 package systemd
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
 
-// Notifier is the ports.Notifier for NOTIFY_SOCKET (sd_notify(3)).
-type Notifier struct{}
-
-var _ ports.Notifier = Notifier{}
-
-// NewNotifier returns the notifier of this process. The environment is read
-// with every message.
-func NewNotifier() Notifier { return Notifier{} }
-
-// Ready says that clients are served.
-func (Notifier) Ready() error { return notify(daemon.SdNotifyReady) }
-
-// Stopping says that the daemon is about to end.
-func (Notifier) Stopping() error { return notify(daemon.SdNotifyStopping) }
-
-// Status shows text to administrators. Lines separate messages, so it becomes one.
-func (Notifier) Status(text string) error {
-	return notify("STATUS=" + strings.ReplaceAll(text, "\n", " "))
+// Notifier is the ports.Notifier for NOTIFY_SOCKET (sd_notify(3)). A service
+// manager that cannot be reached is warned about once, until it can be again;
+// that is no reason to fail for a daemon that runs. So the methods only fail for
+// what they are given. They are safe from any goroutine.
+type Notifier struct {
+	address  string // empty: no service manager
+	watchdog time.Duration
+	log      *slog.Logger
+	lost     atomic.Bool // warned
 }
 
-func notify(state string) error {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		return fault.Wrap(err, fault.System, "cannot notify the service manager")
+var _ ports.Notifier = (*Notifier)(nil)
+
+// sendLimit is how long a message may wait for a service manager that does not read.
+const sendLimit = 5 * time.Second
+
+// NewNotifier returns the notifier of this process. It takes the variables out
+// of the environment: children are not to speak for the daemon.
+func NewNotifier(log *slog.Logger) *Notifier {
+	n := &Notifier{address: os.Getenv("NOTIFY_SOCKET"), log: log}
+	interval, err := watchdogInterval()
+	if err != nil {
+		log.Warn("the service manager's watchdog is not served", "error", err)
+	}
+	n.watchdog = interval
+	os.Unsetenv("NOTIFY_SOCKET")
+	return n
+}
+
+// Ready says that clients are served.
+func (n *Notifier) Ready() error { return n.send(daemon.SdNotifyReady, nil) }
+
+// Reloading says that the configuration is being read again; Ready follows.
+func (n *Notifier) Reloading() error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fault.Wrap(err, fault.System, "cannot read the clock")
+	}
+	return n.send(fmt.Sprintf(daemon.SdNotifyReloading+"\nMONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond)), nil)
+}
+
+// Stopping says that the daemon is about to end.
+func (n *Notifier) Stopping() error { return n.send(daemon.SdNotifyStopping, nil) }
+
+// Status shows text to administrators. Lines separate messages, so it becomes one.
+func (n *Notifier) Status(text string) error {
+	return n.send("STATUS="+strings.NewReplacer("\n", " ", "\x00", " ").Replace(text), nil)
+}
+
+// Extend asks for that much time from now on, for a start or stop that takes
+// longer than the service manager allows. Repeat it before it is over.
+func (n *Notifier) Extend(by time.Duration) error {
+	return n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()), nil)
+}
+
+// present says whether there is a service manager to speak to.
+func (n *Notifier) present() bool { return n.address != "" }
+
+// send sends a message, with a duplicate of file if there is one. It fails only
+// if file is closed.
+func (n *Notifier) send(message string, file *os.File) error {
+	if !n.present() {
+		return nil
+	}
+	if file == nil {
+		n.judge(n.transmit(message, nil))
+		return nil
+	}
+	conn, err := file.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { n.judge(n.transmit(message, unix.UnixRights(int(fd)))) })
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Internal, "cannot leave a descriptor with the service manager")
 	}
 	return nil
+}
+
+// transmit uses a new socket each time: the service manager may have been replaced.
+func (n *Notifier) transmit(message string, rights []byte) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval(sendLimit.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
+		return err
+	}
+	for {
+		err = unix.Sendmsg(fd, []byte(message), rights, &unix.SockaddrUnix{Name: n.address}, unix.MSG_NOSIGNAL)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// judge logs when the service manager is lost and when it is back.
+func (n *Notifier) judge(err error) {
+	lost := err != nil
+	if n.lost.Swap(lost) == lost {
+		return
+	}
+	if lost {
+		n.log.Warn("the service manager cannot be told how the daemon is", "socket", n.address, "error", err)
+		return
+	}
+	n.log.Info("the service manager can be reached again", "socket", n.address)
 }

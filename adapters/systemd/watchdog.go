@@ -1,0 +1,58 @@
+package systemd
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"virtlxcd/domain/fault"
+)
+
+// Watchdog tells the service manager that the daemon is alive, twice in each
+// interval that it asked for, as long as alive answers nil; it returns when ctx
+// ends, or at once if nobody asked. After the interval without a message the
+// service manager kills and restarts the daemon. Alive is asked from this
+// goroutine and has to answer soon: while it is silent, nothing is sent.
+func (n *Notifier) Watchdog(ctx context.Context, alive func(context.Context) error) {
+	if n.watchdog == 0 || !n.present() {
+		return
+	}
+	ticker := time.NewTicker(n.watchdog / 2)
+	defer ticker.Stop()
+	for ill := false; ; {
+		ill = n.pulse(ctx, alive, ill)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// pulse asks once. It logs the first of several bad answers.
+func (n *Notifier) pulse(ctx context.Context, alive func(context.Context) error, ill bool) bool {
+	if err := alive(ctx); err != nil {
+		if !ill && ctx.Err() == nil {
+			n.log.Error("the daemon is not well, its watchdog is not fed", "error", err)
+		}
+		return true
+	}
+	_ = n.send(daemon.SdNotifyWatchdog, nil) // fails only with a file
+	return false
+}
+
+// watchdogInterval takes what was asked for out of the environment. 0: nothing,
+// or of another process.
+func watchdogInterval() (time.Duration, error) {
+	asked := os.Getenv("WATCHDOG_USEC")
+	interval, err := daemon.SdWatchdogEnabled(true)
+	if err == nil && interval < 0 {
+		err = fault.New(fault.InvalidArgument, fault.Host, "WATCHDOG_USEC '%s' is no interval", asked)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return interval, nil
+}
