@@ -58,12 +58,13 @@ func (c *Cgroups) Open(ctx context.Context, at string) (found ports.Cgroup, err 
 	return found, err
 }
 
-// Sweep looks at all groups of the host. Keep is called without the lock.
+// Sweep looks at all groups of the host but those of units, which are the service
+// manager's. Keep is called without the lock.
 func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) (removed []string, err error) {
 	var empty []string
 	err = c.host.do(ctx, "Cgroups.Sweep", func() error {
 		for _, at := range sorted(c.host.groups) {
-			if len(c.host.groups[at].members) == 0 {
+			if len(c.host.groups[at].members) == 0 && !c.host.inUnit(at) {
 				empty = append(empty, at)
 			}
 		}

@@ -86,7 +86,7 @@ func (h *Host) isOpen(of any) bool {
 			return true
 		}
 	}
-	return false
+	return h.escrows(of)
 }
 
 // OpenFiles lists what was handed out and not closed: descriptors, streams,

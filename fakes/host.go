@@ -8,9 +8,11 @@ import (
 	"syscall"
 
 	"virtlxcd/domain/access"
+	"virtlxcd/domain/audit"
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
 	"virtlxcd/domain/host"
+	"virtlxcd/ports"
 )
 
 // Host is one machine. All its methods are safe from any goroutine.
@@ -46,6 +48,14 @@ type Host struct {
 	terms    map[string]*terminal
 	keepers  map[string]*keeper // by socket
 	guests   map[container.UUID]*guest
+
+	hooks    hookState
+	manager  bool             // there is a service manager
+	units    map[string]*unit // by machine
+	machines map[string]ports.Machine
+	keeps    bool // the service manager keeps descriptors
+	kept     map[container.UUID]escrowed
+	audited  []audit.Record
 }
 
 // NewHost returns a machine on which nothing runs: two processors, 8 GiB, the
@@ -73,6 +83,9 @@ func (h *Host) clear() {
 	h.terms = map[string]*terminal{}
 	h.keepers = map[string]*keeper{}
 	h.guests = map[container.UUID]*guest{}
+	h.units = map[string]*unit{}
+	h.machines = map[string]ports.Machine{}
+	h.kept = map[container.UUID]escrowed{}
 }
 
 // do performs one call of a port: it counts it, lets an injected fault strike

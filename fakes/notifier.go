@@ -14,6 +14,9 @@ func NewNotifier(host *Host) *Notifier { return &Notifier{host} }
 // Ready notes "ready".
 func (n *Notifier) Ready() error { return n.note("Notifier.Ready", "ready") }
 
+// Reloading notes "reloading".
+func (n *Notifier) Reloading() error { return n.note("Notifier.Reloading", "reloading") }
+
 // Stopping notes "stopping".
 func (n *Notifier) Stopping() error { return n.note("Notifier.Stopping", "stopping") }
 

@@ -15,7 +15,8 @@ func (h *Host) String() string {
 		h.forgetTerminals()
 		lines = slices.Concat(
 			h.printDisk(), h.printGroups(), h.printProcesses(), h.printKeepers(),
-			h.printLinks(), h.printTerminals(), prefixed("open: ", h.openFiles()),
+			h.printLinks(), h.printTerminals(), h.printMachines(), h.printEscrow(),
+			prefixed("open: ", h.openFiles()),
 		)
 	})
 	return strings.Join(append(lines, ""), "\n")

@@ -91,9 +91,7 @@ func (h *Host) die(p *process, status int) {
 	}
 	p.status = status
 	delete(h.procs, p.pid)
-	if p.group != nil {
-		delete(p.group.members, p.pid)
-	}
+	h.leaveGroup(p)
 	close(p.done)
 	if p.isInit() {
 		h.initDied(p.guest)
@@ -182,6 +180,15 @@ func (p *Process) Program() (program string, err error) {
 		return nil
 	})
 	return program, err
+}
+
+// PIDNamespace is a number made from the pid of init. No use case fails without
+// it, so it is no op.
+func (p *Process) PIDNamespace() (uint64, error) {
+	if p.process.dead() {
+		return 0, notFound("process %d has ended", p.process.pid)
+	}
+	return 4026530000 + uint64(p.process.pid), nil
 }
 
 // RequestRunlevel works with a behaviour that has Control.

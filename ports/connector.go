@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"time"
 
 	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
@@ -189,6 +190,14 @@ type Daemon interface {
 	Recover(ctx context.Context) error
 	// StartAutostarted starts what is marked, once per boot of the host.
 	StartAutostarted(ctx context.Context) error
+	// Reload reads the definitions on disk again: new ones become known, changed
+	// ones of containers that are known replace theirs, nothing is forgotten. Bad
+	// files are logged and skipped. Safe at any time after Recover.
+	Reload(ctx context.Context) error
+	// StopAll asks all running containers to shut down, all at once, waits for
+	// them, and destroys those that still run when limit is over. For a host that
+	// goes down. It returns when none runs; ctx ending cuts the asking short.
+	StopAll(ctx context.Context, limit time.Duration) error
 	// Shutdown waits for changes under way and lets running containers run on.
 	Shutdown(ctx context.Context) error
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"virtlxcd/domain/access"
+	"virtlxcd/domain/audit"
 	"virtlxcd/domain/device"
 	"virtlxcd/domain/host"
 	"virtlxcd/domain/policy"
@@ -23,6 +24,15 @@ type Access interface {
 	// Check answers nil or a fault of kind AccessDenied. object names the
 	// container; empty for rights on the connection.
 	Check(ctx context.Context, caller access.Caller, permission access.Permission, object AccessObject) error
+}
+
+// Gatekeeper decides who may use a connection at all. Only callers that their
+// socket's authentication does not let in by itself are asked about.
+type Gatekeeper interface {
+	// Admit answers nil, or a fault of kind AuthFailed, AuthCancelled or
+	// AuthUnavailable. It may wait for a person; ctx ends when the client goes.
+	// The caller's ReadOnly says which of the two sockets it came by.
+	Admit(ctx context.Context, caller access.Caller) error
 }
 
 // AccessObject is what a permission is asked for.
@@ -156,9 +166,44 @@ type Process interface {
 	Close() error
 }
 
+// PIDNamespaced is implemented by Processes that can tell which PID namespace
+// they are process 1 of, by its inode: the audit trail names it.
+type PIDNamespaced interface {
+	PIDNamespace() (inode uint64, err error)
+}
+
 // Notifier tells the service manager how the daemon is. Without one it does nothing.
 type Notifier interface {
+	// Ready says that clients are served, at the start and after Reloading.
 	Ready() error
+	// Reloading says that the configuration is being read again.
+	Reloading() error
 	Stopping() error
+	// Status shows one line to administrators.
 	Status(text string) error
+}
+
+// Auditor writes the host's audit trail. It never blocks and never fails a use
+// case: what cannot be written is logged.
+type Auditor interface {
+	Record(record audit.Record)
+}
+
+// Hooks runs the site's programs around what happens to containers.
+type Hooks interface {
+	// Present says whether Run would run anything; documents need not be printed
+	// for nobody. It is cheap and may be some time old.
+	Present() bool
+	// Run runs them one after the other and waits for all. The first that fails
+	// ends it: HookFailed with what it wrote to standard error.
+	Run(ctx context.Context, call HookCall) error
+}
+
+// HookCall is one occasion.
+type HookCall struct {
+	Container string // its name; "-" for occasions of the daemon
+	Operation string // "prepare", "start", "started", "stopped", "release", "reconnect"
+	Phase     string // "begin" or "end"
+	Extra     string // "-" if there is none
+	Document  string // for standard input
 }

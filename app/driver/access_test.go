@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"virtlxcd/app/driver"
 	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
@@ -258,5 +260,48 @@ func TestSubscriptionsBelongToTheirConnection(t *testing.T) {
 		require.NoError(t, r.client.Undefine(r.ctx, named("db")))
 		r.settle()
 		assert.Equal(t, []string{"db0"}, heard)
+	})
+}
+
+// slowAccess takes a moment to answer about a container.
+type slowAccess struct{ ports.Access }
+
+func (a slowAccess) Check(ctx context.Context, caller access.Caller, p access.Permission, object ports.AccessObject) error {
+	if object.Name == "" {
+		return nil
+	}
+	select {
+	case <-time.After(time.Second):
+		return a.Access.Check(ctx, caller, p, object)
+	case <-ctx.Done():
+		return fault.Denied("test")
+	}
+}
+
+// TestSlowChecksHoldNobodyUp who changes something meanwhile, and a list whose
+// caller went away is no short list.
+func TestSlowChecksHoldNobodyUp(t *testing.T) {
+	bench(t, func(r *rig) {
+		for i := range 10 {
+			r.define(plain(fmt.Sprint("c", i), byte(i+1)))
+		}
+		r.wrap = func(p *driver.Ports) { p.Access = slowAccess{p.Access} }
+		r.restart(nil)
+		listed := make(chan int, 1)
+		go func() {
+			all, err := r.client.List(r.ctx, container.Filter{Inactive: true})
+			assert.NoError(t, err)
+			listed <- len(all)
+		}()
+		r.settle()
+		begun := time.Now()
+		r.start("c0")
+		assert.Equal(t, time.Second, time.Since(begun), "its own check alone")
+		assert.Equal(t, 10, <-listed, "as it was when asked")
+		ctx, cancel := context.WithTimeout(r.ctx, 2500*time.Millisecond)
+		defer cancel()
+		_, err := r.client.List(ctx, container.Filter{})
+		assert.ErrorIs(t, err, fault.Aborted)
+		r.settle()
 	})
 }

@@ -27,6 +27,7 @@ func (c *connection) SetAutostart(ctx context.Context, ref container.Ref, on boo
 		case before.Autostart == on:
 			return nil
 		}
+		defer c.driver.reloads.touch(e.Name)
 		if err := c.driver.ports.Store.SetAutostart(ctx, e.Name, on); err != nil {
 			c.driver.restoreAutostart(ctx, e)
 			return err

@@ -21,4 +21,6 @@ const (
 	// Changes that no client asked for.
 	callExit        = "container exit"
 	callAutoDestroy = "auto-destroy"
+	callReload      = "reload"
+	callRecover     = "recovery"
 )

@@ -37,11 +37,17 @@ func (c *connection) Define(ctx context.Context, document string, _ bool) (conta
 }
 
 func (d *Driver) define(ctx context.Context, e *entry, definition *container.Definition) (container.Identity, error) {
-	before := e.Snapshot()
+	defer d.reloads.touch(e.Name)
 	if err := d.ports.Store.SaveDefinition(ctx, definition); err != nil {
 		d.restoreDefinition(ctx, e)
 		return container.Identity{}, err
 	}
+	return d.showDefined(e, definition), nil
+}
+
+// showDefined publishes and announces what is stored now.
+func (d *Driver) showDefined(e *entry, definition *container.Definition) container.Identity {
+	before := e.Snapshot()
 	known := before != nil && (before.Persistent || e.Data.hadConfig)
 	shown := d.publish(e, func(s *container.Snapshot) {
 		s.Config, s.Persistent = definition, true
@@ -52,7 +58,7 @@ func (d *Driver) define(ctx context.Context, e *entry, definition *container.Def
 		change.Detail = lifecycle.Updated
 	}
 	d.announce(shown.Identity, change, shown.Reason)
-	return shown.Identity, nil
+	return shown.Identity
 }
 
 // Undefine implements ports.Definitions.
@@ -66,6 +72,7 @@ func (d *Driver) undefine(ctx context.Context, e *entry) error {
 	if !before.Persistent {
 		return fault.UndefineTransient()
 	}
+	defer d.reloads.touch(e.Name)
 	if err := d.ports.Store.RemoveDefinition(ctx, e.Name); err != nil {
 		d.restoreDefinition(ctx, e)
 		return err

@@ -10,9 +10,14 @@
 // # Lock order
 //
 // The gate of a container comes first, then any of these, which are leaves and
-// held only to look something up: the registry's lock, holders.mu, inbox.mu, the
-// locks of app/feed. No port is called with one of the leaves
-// held. No job waits for another container's gate.
+// held only to look something up: the registry's lock, holders.mu, inbox.mu,
+// reloads.mu, halt.mu, the locks of app/feed. No port is called with one of the
+// leaves held. No job waits for another container's gate; a reload, which holds
+// reloads.gate, waits for those of all containers in turn, so no job of a
+// container may ask for one.
+//
+// Rights are checked with nothing held, not even a gate: the answer may take
+// seconds. Hooks run with the gate held and nothing else.
 //
 // # What happens by itself
 //

@@ -29,6 +29,10 @@ type Ports struct {
 	Processes   ports.Processes
 	HostInfo    ports.HostInfo
 	Access      ports.Access
+	Hooks       ports.Hooks
+	Machines    ports.Machines
+	Escrow      ports.Escrow
+	Auditor     ports.Auditor
 	// Entropy is for use cases that make something new out of nothing; so far
 	// the codec draws what definitions need.
 	Entropy ports.Entropy
@@ -36,7 +40,8 @@ type Ports struct {
 
 func (p *Ports) complete() bool {
 	return p.Store != nil && p.Codec != nil && p.Controllers != nil && p.Cgroups != nil &&
-		p.Links != nil && p.Terminals != nil && p.Processes != nil && p.HostInfo != nil && p.Access != nil
+		p.Links != nil && p.Terminals != nil && p.Processes != nil && p.HostInfo != nil && p.Access != nil &&
+		p.Hooks != nil && p.Machines != nil && p.Escrow != nil && p.Auditor != nil
 }
 
 // Options are the driver's settings. Zero values stand for the defaults.
@@ -50,8 +55,14 @@ type Options struct {
 	// ReportLimit is how long a controller has to report the end of processes
 	// that were seen to be gone; 10 s.
 	ReportLimit time.Duration
-	// StartLimit and UndoLimit bound one start and the taking back of one; 60 s each.
-	StartLimit, UndoLimit time.Duration
+	// StartLimit bounds one start with its hooks, and each hook elsewhere; 60 s.
+	StartLimit time.Duration
+	// UndoLimit bounds each step of taking back a start or clearing up; 60 s.
+	UndoLimit time.Duration
+	// Occupied is called with 1 for each container that begins to run or is found
+	// running, and with -1 when it has ended: with no lock held, but from within
+	// changes, so it must not wait. Nil: nobody wants to know.
+	Occupied func(delta int)
 	// Planner replaces launch.New.
 	Planner func(launch.Request) (launch.Plan, error)
 }
@@ -74,6 +85,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Planner == nil {
 		o.Planner = launch.New
+	}
+	if o.Occupied == nil {
+		o.Occupied = func(int) {}
 	}
 	return o
 }
@@ -99,6 +113,8 @@ type Driver struct {
 	desk     *jobs.Desk
 	holders  holders
 	facts    atomic.Pointer[host.Facts] // as of the last look
+	reloads  reloads
+	halt     halt
 
 	background sync.WaitGroup // every goroutine of the driver itself
 }

@@ -74,6 +74,7 @@ func (d *Driver) rehouse(ctx context.Context, e *entry, r *run) error {
 	if err := d.saveStatus(ctx, r, status); err != nil {
 		d.log.Error("cannot record the new controller", "container", e.Name, "error", err)
 	}
+	d.keep(e, r)
 	d.watch(fresh)
 	return nil
 }
@@ -109,4 +110,29 @@ func (d *Driver) guard(e *entry, r *run) {
 		case <-d.desk.Closing():
 		}
 	})
+}
+
+// keepFound gives what was found running into escrow, and lets go of the rest.
+func (d *Driver) keepFound() {
+	for _, e := range d.registry.Entries() {
+		if r := e.Data.run.Load(); r != nil {
+			d.keep(e, r)
+		}
+	}
+	if err := d.ports.Escrow.Close(); err != nil {
+		d.log.Warn("cannot drop descriptors that nobody needs", "error", err)
+	}
+}
+
+// regainKept takes what an earlier daemon gave into escrow of a container whose
+// controller has died since. It knows the init that lives, if one does.
+func (d *Driver) regainKept(e *entry, r *run) {
+	held, ok := d.ports.Escrow.Kept(e.UUID)
+	switch {
+	case !ok:
+	case held.PID == 0:
+		closeHeld(held)
+	default:
+		r.held = held
+	}
 }

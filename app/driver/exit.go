@@ -87,6 +87,7 @@ func classify(status int, oomKills uint64) lifecycle.Trigger {
 // ended clears up after a container that stopped without being told to, and
 // starts it again if its definition says so.
 func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger lifecycle.Trigger) {
+	r.ending, r.exit = time.Now(), n.report.Exit
 	before := e.Snapshot()
 	step, ok := lifecycle.Next(before.State, trigger)
 	if !ok {
@@ -98,9 +99,8 @@ func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger li
 		step.Reason = lifecycle.FailedReason
 		d.log.Error("a reboot from inside failed", "container", e.Name, "error", d.explain(ctx, before.Live, r, n.report.Failure))
 	}
-	d.log.Info("container ended", "container", e.Name, "reason", step.Reason.String(), "status", n.report.Exit)
-	d.clear(ctx, e, r, n)
-	if failed || !restartWanted(before.Live, trigger) || !d.restart(ctx, e, r, step) {
+	d.clear(ctx, e, r, step.Reason, n)
+	if failed || d.halt.on() || !restartWanted(before.Live, trigger) || !d.restart(ctx, e, r, step) {
 		d.showOff(e, step)
 	}
 }
@@ -155,8 +155,16 @@ func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.S
 	}
 	if err := d.start(ctx, e, again); err != nil {
 		d.log.Error("cannot start a container again", "container", e.Name, "error", err)
+		d.forgetTransient(e)
 	}
 	return true
+}
+
+// forgetTransient forgets what was shown only to be started again.
+func (d *Driver) forgetTransient(e *entry) {
+	if s := e.Snapshot(); s != nil && !s.Persistent {
+		d.registry.Drop(e)
+	}
 }
 
 // lose ends a container of which nothing is known but that it does not run.

@@ -104,8 +104,11 @@ type call struct {
 
 // calls performs a use case without faults and returns its calls and what the
 // host looks like afterwards.
-func calls(t *testing.T, u useCase) (all []call, success string) {
+func calls(t *testing.T, u useCase, full bool) (all []call, success string) {
 	bench(t, func(r *rig) {
+		if full {
+			r.furnish()
+		}
 		u.prepare(r)
 		r.settle()
 		r.host.ForgetOps()
@@ -128,31 +131,97 @@ var handsOut = map[string]bool{
 	"Links.Name": true, "Terminals.Open": true, "Processes.Open": true,
 }
 
+// dispensable are the calls of which the failure only leaves something out.
+var dispensable = map[string]bool{
+	"Machines.Enclose": true, "Cgroups.CreateIn": true, "Machines.Register": true, "Escrow.Keep": true,
+}
+
+// furnish gives the host all that a container can do without.
+func (r *rig) furnish() {
+	r.host.InstallHooks()
+	r.host.InstallManager()
+	r.host.InstallKeeper()
+}
+
 // TestEveryCallFailsOnce: whichever call of a port fails, and whether it did its
 // work or not, the host is as before or the use case has succeeded; nothing
 // leaks and no event is sent for what did not happen.
 func TestEveryCallFailsOnce(t *testing.T) {
 	for name, u := range useCases {
-		t.Run(name, func(t *testing.T) {
-			all, success := calls(t, u)
-			require.NotEmpty(t, all)
-			for _, c := range all {
-				t.Run(fmt.Sprintf("%s %d", c.op, c.nth), func(t *testing.T) {
-					failOnce(t, u, success, func(h *fakes.Host) { h.FailNth(c.op, c.nth, assert.AnError) })
-				})
-				if handsOut[c.op] {
-					continue
-				}
-				t.Run(fmt.Sprintf("%s %d, done", c.op, c.nth), func(t *testing.T) {
-					failOnce(t, u, success, func(h *fakes.Host) { h.FailAfterNth(c.op, c.nth, assert.AnError) })
-				})
-			}
+		t.Run(name, func(t *testing.T) { everyCallFailsOnce(t, u, false) })
+		t.Run(name+", with everything", func(t *testing.T) { everyCallFailsOnce(t, u, true) })
+	}
+}
+
+func everyCallFailsOnce(t *testing.T, u useCase, full bool) {
+	all, success := calls(t, u, full)
+	require.NotEmpty(t, all)
+	for _, c := range all {
+		fail := failOnce
+		if full && dispensable[c.op] {
+			fail = doWithout
+		}
+		t.Run(fmt.Sprintf("%s %d", c.op, c.nth), func(t *testing.T) {
+			fail(t, u, full, success, func(h *fakes.Host) { h.FailNth(c.op, c.nth, assert.AnError) })
+		})
+		if handsOut[c.op] {
+			continue
+		}
+		t.Run(fmt.Sprintf("%s %d, done", c.op, c.nth), func(t *testing.T) {
+			fail(t, u, full, success, func(h *fakes.Host) { h.FailAfterNth(c.op, c.nth, assert.AnError) })
 		})
 	}
 }
 
-func failOnce(t *testing.T, u useCase, success string, inject func(*fakes.Host)) {
+// doWithout: the use case succeeds, and what it made goes without a trace.
+func doWithout(t *testing.T, u useCase, _ bool, _ string, inject func(*fakes.Host)) {
 	bench(t, func(r *rig) {
+		r.furnish()
+		r.host.AddRoot("/srv/web")
+		empty := r.host.String()
+		u.prepare(r)
+		r.settle()
+		inject(r.host)
+		require.NoError(t, u.act(r))
+		r.settle()
+		assert.Regexp(t, "^running booted", r.state("web"))
+		require.NoError(t, r.client.Destroy(r.ctx, named("web")))
+		if r.state("web") != "unknown to clients" {
+			require.NoError(t, r.client.Undefine(r.ctx, named("web")))
+		}
+		assert.Equal(t, empty, r.host.String())
+	})
+}
+
+// TestRebootDoesWithout: none of the calls that a reboot needs with everything is
+// worth its end, but those that make its links.
+func TestRebootDoesWithout(t *testing.T) {
+	reboot := useCase{
+		prepare: func(r *rig) {
+			r.define(mapped())
+			r.start("web")
+			r.settle()
+		},
+		act: func(r *rig) error { return r.host.RebootInit("web") },
+	}
+	all, _ := calls(t, reboot, true)
+	assert.Contains(t, all, call{"Machines.Register", 1})
+	assert.Contains(t, all, call{"Escrow.Keep", 1})
+	for _, c := range all {
+		if c.op == "Links.Connect" || c.op == "Controller.Proceed" || c.op == "Access.Check" {
+			continue
+		}
+		t.Run(c.op, func(t *testing.T) {
+			doWithout(t, reboot, true, "", func(h *fakes.Host) { h.FailNth(c.op, c.nth, assert.AnError) })
+		})
+	}
+}
+
+func failOnce(t *testing.T, u useCase, full bool, success string, inject func(*fakes.Host)) {
+	bench(t, func(r *rig) {
+		if full {
+			r.furnish()
+		}
 		u.prepare(r)
 		r.happened()
 		before := r.host.String()

@@ -40,20 +40,32 @@ func (c *connection) List(ctx context.Context, filter container.Filter) ([]*cont
 		if (everything || filter.Match(s)) && c.visible(ctx, s) {
 			continue
 		}
-		return c.pick(ctx, all, i, &filter), nil
+		return c.pick(ctx, all, i, &filter)
 	}
-	return all, nil
+	return all, givenUp(ctx)
+}
+
+// givenUp is why a list is not whole: its caller went away while rights were
+// asked for, one after the other.
+func givenUp(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return &fault.Error{Op: "list", Kind: fault.Aborted, Err: ctx.Err()}
 }
 
 // pick goes on where the first snapshot, at hidden, was left out.
-func (c *connection) pick(ctx context.Context, all []*container.Snapshot, hidden int, filter *container.Filter) []*container.Snapshot {
+func (c *connection) pick(ctx context.Context, all []*container.Snapshot, hidden int, filter *container.Filter) ([]*container.Snapshot, error) {
 	picked := append(make([]*container.Snapshot, 0, len(all)-1), all[:hidden]...)
 	for _, s := range all[hidden+1:] {
+		if err := givenUp(ctx); err != nil {
+			return nil, err
+		}
 		if filter.Match(s) && c.visible(ctx, s) {
 			picked = append(picked, s)
 		}
 	}
-	return picked
+	return picked, givenUp(ctx)
 }
 
 func (c *connection) visible(ctx context.Context, s *container.Snapshot) bool {

@@ -128,6 +128,7 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 	}
 	config, live := before.Config, before.Live
 	if scope.config {
+		defer d.reloads.touch(e.Name)
 		config = edit(config)
 		if err := d.ports.Store.SaveDefinition(ctx, config); err != nil {
 			d.restoreDefinition(ctx, e)

@@ -20,10 +20,11 @@ func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
 		return
 	}
 	d.adoptInit(ctx, e, r, n.report.Held)
-	d.rebooted(e, n)
+	d.rebooted(e, r, n)
 }
 
-func (d *Driver) rebooted(e *entry, n note) {
+func (d *Driver) rebooted(e *entry, r *run, n note) {
+	d.auditReboot(e, r)
 	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: e.Snapshot().Identity})
 	d.acknowledge(n)
 }
@@ -68,12 +69,15 @@ func (d *Driver) adoptInit(ctx context.Context, e *entry, r *run, held ports.Hel
 		d.log.Error("cannot record the new init", "container", e.Name, "error", err)
 	}
 	d.publish(e, func(s *container.Snapshot) { s.InitPID = held.PID })
+	d.keep(e, r)
+	d.register(ctx, e, r)
 }
 
 // relink makes the links of a container anew that rebooted and lost them with
 // its network namespace, and lets it go on.
 func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 	if stopsOnReboot(e.Snapshot().Live) {
+		r.ending = time.Now()
 		d.abandonRestart(ctx, e, n)
 		step, _ := lifecycle.Next(e.Snapshot().State, lifecycle.Exit)
 		d.finish(ctx, e, r, step, n)
@@ -81,10 +85,11 @@ func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 	}
 	closeFiles(r.held.Network) // lets go of the old namespace, and so of the old links
 	r.held.Network = nil
+	d.insist(ctx, e, "drop kept descriptors", func(context.Context) error { return d.ports.Escrow.Drop(e.UUID) })
 	err := d.linkAgain(ctx, e, r, n)
 	n.report.Held = ports.Held{}
 	if err == nil {
-		d.rebooted(e, n)
+		d.rebooted(e, r, n)
 		return
 	}
 	d.log.Error("cannot restart a container", "container", e.Name, "error", err)
@@ -111,10 +116,12 @@ func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error 
 			return err
 		}
 	}
-	if err := d.connectAll(ctx, e.Snapshot().Live.Links, held.Network); err != nil {
+	links, err := d.connectAll(ctx, e.Snapshot().Live.Links, held.Network)
+	if err != nil {
 		closeHeld(held)
 		return err
 	}
+	r.links = links
 	if err := n.holder.controller.Proceed(ctx, e.UUID); err != nil {
 		closeHeld(held)
 		return err
@@ -125,11 +132,13 @@ func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error 
 
 // connectAll makes links into a network namespace. Those made before one fails
 // go with the namespace.
-func (d *Driver) connectAll(ctx context.Context, links []device.Link, netns *os.File) error {
+func (d *Driver) connectAll(ctx context.Context, links []device.Link, netns *os.File) (indexes []int, err error) {
 	for _, link := range links {
-		if _, err := d.ports.Links.Connect(ctx, link, netns); err != nil {
-			return err
+		index, err := d.ports.Links.Connect(ctx, link, netns)
+		if err != nil {
+			return nil, err
 		}
+		indexes = append(indexes, index)
 	}
-	return nil
+	return indexes, nil
 }

@@ -20,9 +20,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stored, err := d.ports.Store.Load(ctx, func(path string, err error) {
-		d.log.Error("cannot read a file and skip it", "path", path, "error", err)
-	})
+	stored, err := d.ports.Store.Load(ctx, d.skipDamaged)
 	if err != nil {
 		return err
 	}
@@ -31,6 +29,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 	}
 	d.sweep(ctx)
 	d.sweepControllers(ctx)
+	d.keepFound()
 	over := d.endedRuns()
 	for _, one := range d.holders.everyone() {
 		d.watch(one) // from here on gates count
@@ -38,6 +37,8 @@ func (d *Driver) Recover(ctx context.Context) error {
 	for _, t := range over {
 		d.awaitEnd(ctx, t.entry, t.run)
 	}
+	d.reconnect(ctx)
+	d.registerFound()
 	return nil
 }
 
@@ -123,15 +124,6 @@ func (d *Driver) abandonRemembered(ctx context.Context, e *entry, status *contai
 		return controller.Abandon(ctx, e.UUID)
 	})
 	d.holders.detach(one, visitor, e.UUID, d.log)
-}
-
-// openGroup finds a control group; one that is gone has a stand-in.
-func (d *Driver) openGroup(ctx context.Context, path string) (ports.Cgroup, error) {
-	group, err := d.ports.Cgroups.Open(ctx, path)
-	if errors.Is(err, fault.NotFound) {
-		return goneGroup{path}, nil
-	}
-	return group, err
 }
 
 // endedRuns are the containers that ended while no daemon was there.

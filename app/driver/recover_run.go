@@ -9,6 +9,7 @@ import (
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/device"
 	"virtlxcd/domain/fault"
+	"virtlxcd/domain/launch"
 	"virtlxcd/domain/lifecycle"
 	"virtlxcd/ports"
 )
@@ -26,7 +27,7 @@ func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Sta
 	r := newRun()
 	r.cgroup, r.status, r.started = group, *status, time.Now()
 	r.origin = unresolved(status.Definition)
-	r.id = d.registry.ReserveID(e, status.ID)
+	r.id, r.machine = d.registry.ReserveID(e, status.ID), launch.MachineName(status.ID, e.Name)
 	if err := d.takeHold(ctx, e, r); err != nil {
 		d.log.Error("cannot watch init and leave a container out", "container", e.Name, "error", err)
 		d.letGo(e, r)
@@ -60,6 +61,7 @@ func (d *Driver) takeHold(ctx context.Context, e *entry, r *run) error {
 		d.reclaim(ctx, e, r, controller)
 	} else {
 		d.log.Warn("a container has lost its controller", "container", e.Name, "error", err)
+		d.regainKept(e, r)
 	}
 	r.process = goneProcess{r.held.PID}
 	if r.held.PID <= 0 {
@@ -104,6 +106,7 @@ func (d *Driver) showFound(ctx context.Context, e *entry, r *run) {
 	}
 	step, _ := lifecycle.Next(lifecycle.Off, trigger)
 	e.Data.run.Store(r)
+	d.options.Occupied(1)
 	d.publish(e, func(s *container.Snapshot) {
 		s.ID, s.State, s.Reason = r.id, step.State, step.Reason
 		s.Live, s.InitPID = r.status.Definition, r.held.PID
@@ -122,7 +125,8 @@ func (d *Driver) showFound(ctx context.Context, e *entry, r *run) {
 }
 
 // recoverController gives a running container without a controller a new one.
-// What was only in the old one's hands is lost: consoles stay dead.
+// What was only in the old one's hands is lost unless it was in escrow: consoles
+// stay dead without.
 func (d *Driver) recoverController(ctx context.Context, e *entry, r *run) {
 	r.inbox.orphan(true)
 	if err := d.rehouse(ctx, e, r); err != nil {

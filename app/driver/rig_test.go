@@ -35,7 +35,8 @@ type rig struct {
 	client ports.Connection
 	log    strings.Builder
 	// wrap may replace ports before a driver is made.
-	wrap func(*driver.Ports)
+	wrap    func(*driver.Ports)
+	options driver.Options
 
 	mu     sync.Mutex
 	events []string
@@ -67,13 +68,14 @@ func (r *rig) boot() {
 		Cgroups: fakes.NewCgroups(h), Links: fakes.NewLinks(h), Terminals: fakes.NewTerminals(h),
 		Processes: fakes.NewProcesses(h), HostInfo: fakes.NewHostInfo(h), Access: fakes.NewAccess(h),
 		Entropy: entropy,
+		Hooks:   fakes.NewHooks(h), Machines: fakes.NewMachines(h), Escrow: fakes.NewEscrow(h), Auditor: fakes.NewAuditor(h),
 	}
 	if r.wrap != nil {
 		r.wrap(&world)
 	}
 	log := slog.New(slog.NewTextHandler(&r.log, nil))
 	var err error
-	r.driver, err = driver.New(world, driver.Options{}, log)
+	r.driver, err = driver.New(world, r.options, log)
 	require.NoError(r.t, err)
 	require.NoError(r.t, r.driver.Recover(r.ctx))
 	r.client = r.connect(access.Caller{})

@@ -27,6 +27,11 @@ type run struct {
 	held     ports.Held // escrow: what a new controller needs if this one dies
 	started  time.Time
 	relapses int // quick ends in a row before this run
+
+	machine string    // its name in the registry of machines, if it is there
+	links   []int     // indexes of its host ends, where they are known
+	exit    int       // wait status of init, once reported
+	ending  time.Time // when its end began
 }
 
 func newRun() *run {

@@ -73,14 +73,36 @@ func (p plea) put(process ports.Process, how ports.Asking) error {
 	case how.InitControl:
 		return fault.New(fault.UnsupportedOperation, fault.Driver, "Container does not provide an initctl pipe")
 	}
-	program, err := process.Program()
+	signal, err := p.signalFor(process)
 	if err != nil {
 		return err
 	}
-	if path.Base(program) == "systemd" {
-		return process.Signal(p.systemd)
+	return process.Signal(signal)
+}
+
+func (p plea) signalFor(process ports.Process) (int, error) {
+	program, err := process.Program()
+	if err == nil && path.Base(program) == "systemd" {
+		return p.systemd, nil
 	}
-	return process.Signal(p.signal)
+	return p.signal, err
+}
+
+// putIfHeard asks unless nobody would listen: as process 1 of a namespace an
+// init without a handler never gets to see the signal.
+func (p plea) putIfHeard(process ports.Process) (heard bool, err error) {
+	err = process.RequestRunlevel(p.level)
+	if !errors.Is(err, fault.UnsupportedOperation) {
+		return err == nil, err
+	}
+	signal, err := p.signalFor(process)
+	if err != nil {
+		return false, err
+	}
+	if heard, err = process.Catches(signal); err != nil || !heard {
+		return false, err
+	}
+	return true, process.Signal(signal)
 }
 
 // Signal implements ports.Lifecycle.

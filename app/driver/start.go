@@ -2,10 +2,8 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"time"
 
@@ -36,17 +34,25 @@ type start struct {
 	live   *container.Definition
 	run    *run
 	undo   undo.Stack
+	course course
 
 	controller ports.Controller
 	masters    []*os.File // of the host terminals, by console
-	group      string     // name of the control group
 	partition  string
+	scope      string // group of the unit it is to live in; empty: none
 	plan       launch.Plan
+	enrolled   chan struct{} // closed when enroll has ended; nil: never begun
+	stopped    bool          // the hook for that has run
+	begun      bool          // a process of it existed
 }
 
 // start makes a container run. On failure the host is as before; a transient
 // container is forgotten. Called with the gate held.
 func (d *Driver) start(ctx context.Context, e *entry, wanted starting) error {
+	if !d.halt.enter() {
+		return halting()
+	}
+	defer d.halt.leave()
 	facts, err := d.knownFacts(ctx)
 	if err != nil {
 		return err
@@ -55,11 +61,16 @@ func (d *Driver) start(ctx context.Context, e *entry, wanted starting) error {
 		d.publish(e, func(s *container.Snapshot) { s.State = lifecycle.Starting })
 	}
 	s := &start{starting: wanted, driver: d, entry: e, facts: facts, run: newRun()}
+	s.course.begin()
 	if err := s.perform(ctx); err != nil {
+		s.auditFailure()
+		s.course.logFailure(d.log, s, err)
 		d.startFailed(e)
 		return err
 	}
 	s.show()
+	s.auditSuccess()
+	s.course.logSuccess(d.log, s)
 	return nil
 }
 
@@ -79,31 +90,48 @@ func (d *Driver) startFailed(e *entry) {
 func (s *start) perform(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, s.driver.options.StartLimit)
 	defer cancel()
-	steps := [...]func(context.Context) error{
-		s.check,
-		s.launchController,
-		s.nameLinks,
-		s.openTerminals,
-		s.remember,
-		s.makeGroup,
-		s.makePlan,
-		s.begin,
-		s.limit, // init is not executed before proceed
-		s.observe,
-		s.connectLinks,
-		s.record,
-		s.proceed,
+	steps := [...]struct {
+		name string
+		do   func(*start, context.Context) error
+	}{
+		{"check", (*start).check},
+		{"prepare-hook", (*start).prepareHook},
+		{"controller", (*start).launchController},
+		{"link-names", (*start).nameLinks},
+		{"terminals", (*start).openTerminals},
+		{"start-hook", (*start).startHook},
+		{"status", (*start).remember},
+		{"control-group", (*start).makeGroup},
+		{"plan", (*start).makePlan},
+		{"begin", (*start).begin},
+		{"limits", (*start).limit}, // init is not executed before proceed
+		{"observe", (*start).observe},
+		{"links", (*start).connectLinks},
+		{"record", (*start).record},
+		{"enroll", (*start).enroll},
+		{"proceed", (*start).proceed},
+		{"enrolled", (*start).awaitEnrolled},
+		{"started-hook", (*start).startedHook},
 	}
 	for _, step := range steps {
-		if err := step(limited); err != nil {
-			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.driver.options.UndoLimit)
-			defer cancel()
-			_ = s.undo.Run(back, s.driver.log) // logged there; the cause counts
+		err := step.do(s, limited)
+		s.course.did(step.name)
+		if err != nil {
+			_ = s.undo.Run(context.WithoutCancel(ctx), s.driver.log) // logged there; the cause counts
 			return err
 		}
 	}
 	s.undo.Release()
 	return nil
+}
+
+// push adds the reverse of a step, with a time limit of its own.
+func (s *start) push(name string, back func(context.Context) error) {
+	s.undo.Push(name, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, s.driver.options.UndoLimit)
+		defer cancel()
+		return back(ctx)
+	})
 }
 
 func (s *start) check(context.Context) error {
@@ -115,11 +143,15 @@ func (s *start) check(context.Context) error {
 		s.live.Partition = s.driver.options.DefaultPartition
 	}
 	s.partition = s.live.Partition
-	if s.live.Root() == nil { // clients are shown what is shared
+	return nil
+}
+
+// shareRoot makes visible to clients that the container shares the host's root.
+func (s *start) shareRoot() {
+	if s.live.Root() == nil {
 		hostRoot := device.Filesystem{Kind: device.HostDir, Source: "/", Target: "/"}
 		s.live.Filesystems = slices.Insert(s.live.Filesystems, 0, hostRoot)
 	}
-	return nil
 }
 
 func (s *start) launchController(ctx context.Context) error {
@@ -135,7 +167,7 @@ func (s *start) launchController(ctx context.Context) error {
 		hangUp(controller, d.log)
 		return fault.New(fault.Aborted, fault.Driver, "the daemon is shutting down")
 	}
-	s.undo.Push("let the controller go", func(context.Context) error {
+	s.push("let the controller go", func(context.Context) error {
 		for _, n := range s.run.inbox.close() {
 			d.discard(n)
 		}
@@ -144,7 +176,7 @@ func (s *start) launchController(ctx context.Context) error {
 	})
 	d.watch(s.run.holder)
 	s.run.id = d.registry.ReserveID(e, controller.Ref().PID)
-	s.undo.Push("free the id", func(context.Context) error {
+	s.push("free the id", func(context.Context) error {
 		d.registry.ReleaseID(e, s.run.id)
 		return nil
 	})
@@ -160,7 +192,7 @@ func (s *start) nameLinks(ctx context.Context) error {
 		return err
 	}
 	s.live.Links = named
-	s.undo.Push("release link names", func(context.Context) error {
+	s.push("release link names", func(context.Context) error {
 		s.driver.ports.Links.Release(named)
 		return nil
 	})
@@ -168,7 +200,7 @@ func (s *start) nameLinks(ctx context.Context) error {
 }
 
 func (s *start) openTerminals(ctx context.Context) error {
-	s.undo.Push("close terminals", s.closeMasters)
+	s.push("close terminals", s.closeMasters)
 	for i := range s.live.Consoles {
 		terminal, err := s.driver.ports.Terminals.Open(ctx)
 		if err != nil {
@@ -190,13 +222,12 @@ func (s *start) closeMasters(context.Context) error {
 // remember stores that a start is under way and where its traces are.
 func (s *start) remember(ctx context.Context) error {
 	d := s.driver
-	s.group = launch.MachineName(s.run.id, s.entry.Name) + ".libvirt-lxc"
-	where, err := s.driver.pathOfGroup(s.partition, s.group)
+	where, err := s.chooseGroup(ctx)
 	if err != nil {
 		return err
 	}
 	snapshot := s.entry.Snapshot()
-	s.undo.Push("remove the status", func(ctx context.Context) error {
+	s.push("remove the status", func(ctx context.Context) error {
 		return d.ports.Store.RemoveStatus(ctx, s.entry.Name)
 	})
 	return d.saveStatus(ctx, s.run, container.Status{
@@ -210,117 +241,14 @@ func (s *start) remember(ctx context.Context) error {
 	})
 }
 
-// pathOfGroup is where a group will be, known before it is made.
-func (d *Driver) pathOfGroup(partition, name string) (string, error) {
-	if namer, ok := d.ports.Cgroups.(ports.CgroupNamer); ok {
-		return namer.PathOf(partition, name)
-	}
-	return path.Join(partition, name), nil
-}
-
-func (s *start) makeGroup(ctx context.Context) error {
-	s.undo.Push("remove the control group", s.removeGroup)
-	cgroup, err := s.driver.ports.Cgroups.Create(ctx, s.partition, s.group)
-	if err == nil {
-		s.run.cgroup = cgroup
-	}
-	return err
-}
-
-// removeGroup also finds a group that was made though Create failed.
-func (s *start) removeGroup(ctx context.Context) error {
-	group := s.run.cgroup
-	if group == nil {
-		var err error
-		if group, err = s.driver.openGroup(ctx, s.run.status.CgroupPath); err != nil {
-			return err
-		}
-	}
-	return errors.Join(group.Kill(ctx), group.Remove(ctx))
-}
-
-func (s *start) makePlan(context.Context) (err error) {
-	s.plan, err = s.driver.planFor(s.live, s.facts, s.run.cgroup, len(s.files))
-	return err
-}
-
-func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup ports.Cgroup, files int) (launch.Plan, error) {
-	request := launch.Request{Definition: live, Facts: facts, Files: files}
-	if entry, ok := cgroup.(ports.CgroupEntry); ok {
-		for _, dir := range entry.Mounts() {
-			request.Cgroups = append(request.Cgroups, launch.CgroupDir(dir))
-		}
-	}
-	return d.options.Planner(request)
-}
-
-func (s *start) limit(ctx context.Context) error {
-	if err := s.run.cgroup.Apply(ctx, s.plan.Limits); err != nil {
-		return err
-	}
-	return s.run.cgroup.AllowDevices(ctx, s.plan.Devices)
-}
-
-func (s *start) begin(ctx context.Context) error {
-	order := orderOf(container.Identity{Name: s.entry.Name, UUID: s.entry.UUID, ID: s.run.id}, &s.plan, s.live, s.run.cgroup)
-	order.HostTerminals, order.Files = s.masters, s.files
-	s.undo.Push("abandon the container", func(ctx context.Context) error {
-		s.run.closeHandles()
-		return s.controller.Abandon(ctx, s.entry.UUID)
-	})
-	held, err := s.controller.Begin(ctx, order)
-	if err != nil {
-		return s.explain(err)
-	}
-	if held.Hosts == nil {
-		held.Hosts, s.masters = s.masters, nil
-	}
-	s.run.held = held
-	return s.closeMasters(ctx)
-}
-
-func orderOf(identity container.Identity, plan *launch.Plan, live *container.Definition, cgroup ports.Cgroup) ports.Order {
-	return ports.Order{
-		Identity:   identity,
-		Prepare:    plan.Prepare,
-		Enter:      plan.Enter,
-		Slots:      plan.Slots,
-		Terminals:  plan.Terminals,
-		Namespaces: plan.Namespaces,
-		IDMap:      live.IDMap,
-		WaitLinks:  plan.WaitLinks,
-		Cgroup:     cgroup,
-	}
-}
-
-// explain says which part of the definition a failed operation stands for.
-func (s *start) explain(err error) error {
-	var failed *ports.StepError
-	if errors.As(err, &failed) {
-		return s.plan.Explain(failed.Entered, failed.Index, failed.Err, failed.Interpreter)
-	}
-	return err
-}
-
-// observe takes hold of init while it still waits, so that its number is its
-// own. One that is gone has failed on its way: the controller knows where.
-func (s *start) observe(ctx context.Context) (err error) {
-	s.run.process, err = s.driver.ports.Processes.Open(ctx, s.run.held.PID, s.run.held.Start)
-	if errors.Is(err, fault.NotFound) {
-		if cause := s.controller.Proceed(ctx, s.entry.UUID); cause != nil {
-			return s.explain(cause)
-		}
-	}
-	return err
-}
-
 func (s *start) connectLinks(ctx context.Context) error {
 	for _, link := range s.live.Links {
 		index, err := s.driver.ports.Links.Connect(ctx, link, s.run.held.Network)
 		if err != nil {
 			return err
 		}
-		s.undo.Push("disconnect "+link.HostName, func(ctx context.Context) error {
+		s.run.links = append(s.run.links, index)
+		s.push("disconnect "+link.HostName, func(ctx context.Context) error {
 			return s.driver.ports.Links.Disconnect(ctx, link.HostName, index)
 		})
 	}
@@ -352,6 +280,7 @@ func (s *start) show() {
 	d, r := s.driver, s.run
 	r.owner, r.origin, r.relapses = s.owner, s.definition, s.relapses
 	s.entry.Data.run.Store(r)
+	d.options.Occupied(1)
 	step, _ := lifecycle.Next(lifecycle.Starting, lifecycle.Started)
 	shown := d.publish(s.entry, func(snapshot *container.Snapshot) {
 		snapshot.ID, snapshot.State, snapshot.Reason = r.id, step.State, step.Reason

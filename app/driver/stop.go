@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"virtlxcd/domain/access"
@@ -35,6 +36,7 @@ func (d *Driver) destroy(ctx context.Context, e *entry) error {
 // kill ends all processes and returns when its controller has said so, or is
 // gone itself. Gently: init may first tidy up.
 func (d *Driver) kill(ctx context.Context, e *entry, r *run, gently bool) error {
+	r.ending = time.Now()
 	if gently && d.terminate(ctx, r) {
 		return nil
 	}
@@ -98,21 +100,27 @@ func (d *Driver) killed(ctx context.Context, e *entry, r *run) bool {
 
 // finish clears up after a container without processes, and shows it as off.
 func (d *Driver) finish(ctx context.Context, e *entry, r *run, step lifecycle.Step, dealt ...note) {
-	d.clear(ctx, e, r, dealt...)
+	d.clear(ctx, e, r, step.Reason, dealt...)
 	d.showOff(e, step)
 }
 
-// clear removes what is left on the host. What cannot be removed is logged: the
-// container is gone all the same, and the next daemon sweeps. Links go with
-// their network namespace; to delete them here would take long. The reports
-// that led here are acknowledged once nothing is left: a daemon that dies before
-// must hear of them again.
-func (d *Driver) clear(ctx context.Context, e *entry, r *run, dealt ...note) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.options.UndoLimit)
-	defer cancel()
+// clear removes what is left on the host, and tells the site's programs, the log
+// and the audit trail. What cannot be removed is logged: the container is gone
+// all the same, and the next daemon sweeps. Links go with their network
+// namespace; to delete them here would take long. The reports that led here are
+// acknowledged once nothing is left: a daemon that dies before must hear of them
+// again, and then runs the programs again.
+func (d *Driver) clear(ctx context.Context, e *entry, r *run, reason lifecycle.Reason, dealt ...note) {
+	ctx = context.WithoutCancel(ctx)
+	live := e.Snapshot().Live
 	r.closeHandles()
 	d.insist(ctx, e, "kill what is left", r.cgroup.Kill)
+	var away sync.WaitGroup
+	away.Go(func() { d.withdraw(ctx, e, r) })
+	d.endHook(ctx, "stopped", live, r.id)
 	d.insist(ctx, e, "remove the control group", r.cgroup.Remove)
+	away.Wait()
+	d.endHook(ctx, "release", live, container.NoID)
 	d.insist(ctx, e, "remove the status", func(ctx context.Context) error {
 		return d.ports.Store.RemoveStatus(ctx, e.Name)
 	})
@@ -124,17 +132,25 @@ func (d *Driver) clear(ctx context.Context, e *entry, r *run, dealt ...note) {
 	}
 	d.registry.ReleaseID(e, r.id)
 	e.Data.run.Store(nil)
+	d.reportEnd(e, r, reason)
+	d.options.Occupied(-1)
 	close(r.cleared)
 }
 
-// insist tries twice: what is interrupted the first time must not leave traces.
+// insist tries twice, each time within the limit: what is interrupted the first
+// time must not leave traces.
 func (d *Driver) insist(ctx context.Context, e *entry, what string, do func(context.Context) error) {
-	err := do(ctx)
+	try := func() error {
+		ctx, cancel := context.WithTimeout(ctx, d.options.UndoLimit)
+		defer cancel()
+		return do(ctx)
+	}
+	err := try()
 	if err == nil {
 		return
 	}
 	d.log.Warn("trying again to "+what, "container", e.Name, "error", err)
-	if err := do(ctx); err != nil {
+	if err := try(); err != nil {
 		d.log.Error("cannot "+what, "container", e.Name, "error", err)
 	}
 }

@@ -1,9 +1,11 @@
 package feed
 
 import (
+	"context"
 	"sync"
 
 	"virtlxcd/domain/access"
+	"virtlxcd/domain/container"
 	"virtlxcd/ports"
 )
 
@@ -12,8 +14,8 @@ type Client struct {
 	feed   *Feed
 	caller access.Caller
 	wake   chan struct{} // one token: the queue is not empty
-	stop   chan struct{}
 	done   chan struct{}
+	cancel context.CancelFunc // ends its goroutine; nil: it has none. Guarded by the feed
 
 	mu            sync.Mutex
 	subscriptions map[int]*subscription
@@ -76,8 +78,8 @@ func (c *Client) Unsubscribe(number int) bool {
 	return true
 }
 
-// Leave ends all subscriptions and waits until none is being delivered. Leaving
-// twice is harmless.
+// Leave ends all subscriptions and waits until none is being delivered; a check
+// of access that waits for others is given up. Leaving twice is harmless.
 func (c *Client) Leave() {
 	c.mu.Lock()
 	c.left = true
@@ -85,7 +87,7 @@ func (c *Client) Leave() {
 	c.queue = nil
 	c.mu.Unlock()
 	if c.feed.dismiss(c) {
-		close(c.stop)
+		c.cancel()
 		<-c.done
 	}
 }
@@ -118,11 +120,11 @@ func (s *subscription) wants(event *ports.Event) bool {
 		(s.wish.Container == nil || *s.wish.Container == event.Container.UUID)
 }
 
-func (c *Client) run() {
+func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
 	for {
 		select {
-		case <-c.stop:
+		case <-ctx.Done():
 			return
 		case <-c.wake:
 		}
@@ -130,13 +132,38 @@ func (c *Client) run() {
 		if lost > 0 {
 			c.feed.log.Warn("a client was too slow and lost events", "uid", c.caller.UID, "lost", lost)
 		}
+		checks := verdicts{client: c, ctx: ctx}
 		for i := range events {
-			if c.stopped() {
+			allowed := checks.allow(&events[i].event.Container)
+			if ctx.Err() != nil {
 				return
 			}
-			c.deliver(&events[i])
+			if allowed {
+				c.deliver(&events[i])
+			}
 		}
 	}
+}
+
+// verdicts are what the client may know of, asked with no lock held: the answer
+// may take its time. Events that waited together and are about the same
+// container need one answer.
+type verdicts struct {
+	client  *Client
+	ctx     context.Context
+	asked   bool
+	of      container.UUID
+	allowed bool
+}
+
+func (v *verdicts) allow(who *container.Identity) bool {
+	if v.asked && v.of == who.UUID {
+		return v.allowed
+	}
+	object := ports.AccessObject{Name: who.Name, UUID: who.UUID}
+	v.asked, v.of = true, who.UUID
+	v.allowed = v.client.feed.access.Check(v.ctx, v.client.caller, access.Getattr, object) == nil
+	return v.allowed
 }
 
 // take empties the queue.
@@ -148,19 +175,8 @@ func (c *Client) take() (events []delivery, lost int) {
 	return events, lost
 }
 
-func (c *Client) stopped() bool {
-	select {
-	case <-c.stop:
-		return true
-	default:
-		return false
-	}
-}
-
 func (c *Client) deliver(d *delivery) {
-	who := &d.event.Container
-	object := ports.AccessObject{Name: who.Name, UUID: who.UUID}
-	if c.feed.access.Check(c.feed.ctx, c.caller, access.Getattr, object) != nil || !c.begin(d.to) {
+	if !c.begin(d.to) {
 		return
 	}
 	defer c.end()

@@ -22,8 +22,6 @@ const QueueLimit = 4096
 type Feed struct {
 	access ports.Access
 	log    *slog.Logger
-	ctx    context.Context
-	cancel context.CancelFunc
 
 	mu      sync.RWMutex
 	next    int // number of the next subscription
@@ -31,19 +29,18 @@ type Feed struct {
 	closed  bool
 }
 
-// New returns a feed. Access is asked, for every event, whether its receiver may
-// know of the container; if not the event is silently dropped.
+// New returns a feed. Access is asked whether the receiver of an event may know
+// of the container; if not the event is silently dropped. An answer that takes
+// long holds up that receiver alone.
 func New(access ports.Access, log *slog.Logger) *Feed {
-	f := &Feed{access: access, log: log, clients: map[*Client]struct{}{}}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	return f
+	return &Feed{access: access, log: log, clients: map[*Client]struct{}{}}
 }
 
 // Join returns a client without subscriptions, which costs nothing yet.
 func (f *Feed) Join(caller access.Caller) *Client {
 	return &Client{
 		feed: f, caller: caller, subscriptions: map[int]*subscription{},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
@@ -64,9 +61,8 @@ func (f *Feed) Close() {
 	all := f.clients
 	f.clients = map[*Client]struct{}{}
 	f.mu.Unlock()
-	f.cancel()
 	for c := range all {
-		close(c.stop)
+		c.cancel()
 	}
 	for c := range all {
 		<-c.done
@@ -82,7 +78,9 @@ func (f *Feed) admit(c *Client) (number int) {
 	f.next++
 	if _, known := f.clients[c]; !known && !f.closed {
 		f.clients[c] = struct{}{}
-		go c.run()
+		var ctx context.Context
+		ctx, c.cancel = context.WithCancel(context.Background())
+		go c.run(ctx)
 	}
 	return number
 }

@@ -26,7 +26,6 @@ type gatekeeper struct {
 }
 
 func (g *gatekeeper) Check(_ context.Context, caller access.Caller, p access.Permission, object ports.AccessObject) error {
-	g.asked.Add(1)
 	if p == access.Getattr && object.Name == g.hidden && caller.UID != 0 {
 		return fault.Denied("test")
 	}
@@ -214,5 +213,91 @@ func TestClosedFeedIsSilent(t *testing.T) {
 		before.Leave()
 		after.Leave()
 		f.Close()
+	})
+}
+
+// slowGatekeeper answers some callers only when it is told to, or given up.
+type slowGatekeeper struct {
+	answer  chan struct{}
+	asked   atomic.Int32
+	givenUp atomic.Int32
+}
+
+func (g *slowGatekeeper) Check(ctx context.Context, caller access.Caller, _ access.Permission, _ ports.AccessObject) error {
+	g.asked.Add(1)
+	if caller.UID == 0 {
+		return nil
+	}
+	select {
+	case <-g.answer:
+		return nil
+	case <-ctx.Done():
+		g.givenUp.Add(1)
+		return fault.Denied("test")
+	}
+}
+
+func TestSlowChecksHoldNobodyElseUp(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		g := &slowGatekeeper{answer: make(chan struct{})}
+		f := feed.New(g, slog.New(slog.DiscardHandler))
+		defer f.Close()
+		var root, user, other collector
+		hear(f, access.Caller{}, root.wish(ports.LifecycleEvent, nil))
+		hear(f, access.Caller{UID: 1000}, user.wish(ports.LifecycleEvent, nil))
+		leaver, number := hear(f, access.Caller{UID: 1000}, other.wish(ports.LifecycleEvent, nil))
+		f.Publish(event(ports.LifecycleEvent, "a", 1))
+		synctest.Wait()
+		for n := range byte(3) {
+			f.Publish(event(ports.LifecycleEvent, "b", n+2))
+		}
+		synctest.Wait()
+		assert.Equal(t, []int{1, 2, 3, 4}, root.got)
+		assert.Empty(t, user.got)
+
+		assert.True(t, leaver.Unsubscribe(number), "does not wait for the answer")
+		leaver.Leave()
+		assert.EqualValues(t, 1, g.givenUp.Load())
+		g.answer <- struct{}{}
+		synctest.Wait()
+		close(g.answer)
+		synctest.Wait()
+		assert.Equal(t, []int{1, 2, 3, 4}, user.got)
+		assert.Empty(t, other.got)
+	})
+}
+
+func TestClosingGivesChecksUp(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		g := &slowGatekeeper{}
+		f := feed.New(g, slog.New(slog.DiscardHandler))
+		var user collector
+		hear(f, access.Caller{UID: 1000}, user.wish(ports.LifecycleEvent, nil))
+		f.Publish(event(ports.LifecycleEvent, "a", 1))
+		synctest.Wait()
+		f.Close()
+		assert.EqualValues(t, 1, g.givenUp.Load())
+		assert.Empty(t, user.got)
+	})
+}
+
+// TestEventsThatWaitedTogetherNeedOneAnswer, if they are about one container.
+func TestEventsThatWaitedTogetherNeedOneAnswer(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		g := &slowGatekeeper{answer: make(chan struct{})}
+		f := feed.New(g, slog.New(slog.DiscardHandler))
+		defer f.Close()
+		var user collector
+		hear(f, access.Caller{UID: 1000}, user.wish(ports.LifecycleEvent, nil))
+		f.Publish(event(ports.LifecycleEvent, "a", 1))
+		synctest.Wait()
+		for range 10 {
+			f.Publish(ports.Event{Container: container.Identity{Name: "b", UUID: container.UUID{2}, ID: 2}})
+		}
+		f.Publish(event(ports.LifecycleEvent, "a", 1))
+		close(g.answer)
+		synctest.Wait()
+		assert.Len(t, user.got, 12)
+		assert.EqualValues(t, 3, g.asked.Load())
 	})
 }

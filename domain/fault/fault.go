@@ -80,6 +80,7 @@ const (
 	Security
 	Access
 	Capability // looking up what this host can run
+	Hook       // the site's programs
 )
 
 // Error is one failure.

@@ -24,12 +24,12 @@ func TestKindsAreTargets(t *testing.T) {
 
 func TestEveryKindHasAName(t *testing.T) {
 	seen := map[string]bool{}
-	for k := fault.Internal; k <= fault.DeviceMissing; k++ {
+	for k := fault.Internal; k <= fault.AuthUnavailable; k++ {
 		assert.NotEmpty(t, k.Error(), "kind %d", k)
 		assert.False(t, seen[k.Error()], "%s twice", k)
 		seen[k.Error()] = true
 	}
-	assert.Equal(t, "unknown fault", (fault.DeviceMissing + 1).Error())
+	assert.Equal(t, "unknown fault", (fault.AuthUnavailable + 1).Error())
 }
 
 func TestMessages(t *testing.T) {

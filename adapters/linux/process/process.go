@@ -162,6 +162,15 @@ func (p *Process) Namespaces() ([]*os.File, error) {
 	return files, nil
 }
 
+// PIDNamespace is told apart from others by its inode.
+func (p *Process) PIDNamespace() (uint64, error) {
+	var info unix.Stat_t
+	if err := p.settle(unix.Stat(p.procPath("ns/pid"), &info)); err != nil {
+		return 0, err
+	}
+	return info.Ino, nil
+}
+
 func (p *Process) procPath(file string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.pid), file)
 }

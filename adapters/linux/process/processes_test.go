@@ -394,3 +394,12 @@ func TestSharedPipeIsTheHostsOwn(t *testing.T) {
 	require.ErrorIs(t, p.RequestRunlevel('0'), fault.UnsupportedOperation)
 	assert.Empty(t, drain(t, pipe))
 }
+
+func TestPIDNamespace(t *testing.T) {
+	p := open(t, newProcesses(t), shell(t).PID)
+	inode, err := p.PIDNamespace()
+	require.NoError(t, err)
+	link, err := os.Readlink("/proc/self/ns/pid")
+	require.NoError(t, err)
+	assert.Equal(t, fmt.Sprintf("pid:[%d]", inode), link)
+}

@@ -1,0 +1,81 @@
+package driver
+
+import (
+	"context"
+	"errors"
+
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
+	"virtlxcd/domain/launch"
+	"virtlxcd/ports"
+)
+
+func (s *start) makePlan(context.Context) (err error) {
+	s.plan, err = s.driver.planFor(s.live, s.facts, s.run.cgroup, len(s.files))
+	return err
+}
+
+func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup ports.Cgroup, files int) (launch.Plan, error) {
+	request := launch.Request{Definition: live, Facts: facts, Files: files}
+	if entry, ok := cgroup.(ports.CgroupEntry); ok {
+		for _, dir := range entry.Mounts() {
+			request.Cgroups = append(request.Cgroups, launch.CgroupDir(dir))
+		}
+	}
+	return d.options.Planner(request)
+}
+
+func (s *start) begin(ctx context.Context) error {
+	order := orderOf(container.Identity{Name: s.entry.Name, UUID: s.entry.UUID, ID: s.run.id}, &s.plan, s.live, s.run.cgroup)
+	order.HostTerminals, order.Files = s.masters, s.files
+	s.undo.Push("stopped hook", s.stoppedHook) // when nothing lives any more
+	s.push("abandon the container", func(ctx context.Context) error {
+		s.run.closeHandles()
+		return s.controller.Abandon(ctx, s.entry.UUID)
+	})
+	held, err := s.controller.Begin(ctx, order)
+	if err != nil {
+		return s.explain(err)
+	}
+	if held.Hosts == nil {
+		held.Hosts, s.masters = s.masters, nil
+	}
+	s.run.held, s.begun = held, true
+	return s.closeMasters(ctx)
+}
+
+func orderOf(identity container.Identity, plan *launch.Plan, live *container.Definition, cgroup ports.Cgroup) ports.Order {
+	return ports.Order{
+		Identity:   identity,
+		Prepare:    plan.Prepare,
+		Enter:      plan.Enter,
+		Slots:      plan.Slots,
+		Terminals:  plan.Terminals,
+		Namespaces: plan.Namespaces,
+		IDMap:      live.IDMap,
+		WaitLinks:  plan.WaitLinks,
+		Cgroup:     cgroup,
+	}
+}
+
+// explain says which part of the definition a failed operation stands for.
+func (s *start) explain(err error) error {
+	var failed *ports.StepError
+	if errors.As(err, &failed) {
+		return s.plan.Explain(failed.Entered, failed.Index, failed.Err, failed.Interpreter)
+	}
+	return err
+}
+
+// observe takes hold of init while it still waits, so that its number is its
+// own. One that is gone has failed on its way: the controller knows where.
+func (s *start) observe(ctx context.Context) (err error) {
+	s.run.process, err = s.driver.ports.Processes.Open(ctx, s.run.held.PID, s.run.held.Start)
+	if errors.Is(err, fault.NotFound) {
+		if cause := s.controller.Proceed(ctx, s.entry.UUID); cause != nil {
+			return s.explain(cause)
+		}
+	}
+	return err
+}

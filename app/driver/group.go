@@ -1,0 +1,113 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/launch"
+	"virtlxcd/ports"
+)
+
+// scopeGroup is how the path of a container's group ends that lies in a unit of
+// the service manager (CgroupScopes.PathIn).
+const scopeGroup = ".scope/libvirt"
+
+// inScope says whether the run has a unit, and so may be registered.
+func (r *run) inScope() bool { return strings.HasSuffix(r.status.CgroupPath, scopeGroup) }
+
+// chooseGroup tells where the control group will be, before it is made.
+func (s *start) chooseGroup(ctx context.Context) (string, error) {
+	s.run.machine = launch.MachineName(s.run.id, s.entry.Name)
+	if scopes, ok := s.driver.ports.Cgroups.(ports.CgroupScopes); ok {
+		s.scope = s.driver.ports.Machines.Place(ctx, s.partition, s.run.machine)
+		if s.scope != "" {
+			return scopes.PathIn(s.scope), nil
+		}
+	}
+	return s.driver.pathOfGroup(s.partition, s.ownGroup())
+}
+
+// ownGroup is the name of a group without a unit.
+func (s *start) ownGroup() string { return s.run.machine + ".libvirt-lxc" }
+
+// pathOfGroup is where a group will be, known before it is made.
+func (d *Driver) pathOfGroup(partition, name string) (string, error) {
+	if namer, ok := d.ports.Cgroups.(ports.CgroupNamer); ok {
+		return namer.PathOf(partition, name)
+	}
+	return path.Join(partition, name), nil
+}
+
+func (s *start) makeGroup(ctx context.Context) (err error) {
+	s.push("remove the control group", s.removeGroup)
+	if s.scope != "" {
+		if s.run.cgroup, err = s.enclose(ctx); err == nil {
+			return nil
+		}
+		s.run.cgroup = nil
+		s.driver.log.Warn("a container gets no unit of the service manager", "container", s.entry.Name, "error", err)
+		if err := s.stayOutside(ctx); err != nil {
+			return err
+		}
+	}
+	cgroup, err := s.driver.ports.Cgroups.Create(ctx, s.partition, s.ownGroup())
+	if err == nil {
+		s.run.cgroup = cgroup
+	}
+	return err
+}
+
+// enclose makes the group in a unit that begins with the controller in it.
+func (s *start) enclose(ctx context.Context) (ports.Cgroup, error) {
+	d, holder := s.driver, s.controller.Ref().PID
+	err := d.ports.Machines.Enclose(ctx, ports.Machine{
+		Name: s.run.machine, UUID: s.entry.UUID, Partition: s.partition, Holder: holder,
+		Shares: s.live.Limits.CPUShares,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.ports.Cgroups.(ports.CgroupScopes).CreateIn(ctx, s.scope, holder) // chooseGroup asked
+}
+
+// stayOutside records that the group will be where it is without a unit.
+func (s *start) stayOutside(ctx context.Context) error {
+	where, err := s.driver.pathOfGroup(s.partition, s.ownGroup())
+	if err != nil {
+		return err
+	}
+	status := s.run.status
+	status.CgroupPath = where
+	return s.driver.saveStatus(ctx, s.run, status)
+}
+
+// removeGroup also finds a group that was made though Create failed.
+func (s *start) removeGroup(ctx context.Context) error {
+	group := s.run.cgroup
+	if group == nil {
+		var err error
+		if group, err = s.driver.openGroup(ctx, s.run.status.CgroupPath); err != nil {
+			return err
+		}
+	}
+	return errors.Join(group.Kill(ctx), group.Remove(ctx))
+}
+
+// openGroup finds a control group; one that is gone has a stand-in.
+func (d *Driver) openGroup(ctx context.Context, path string) (ports.Cgroup, error) {
+	group, err := d.ports.Cgroups.Open(ctx, path)
+	if errors.Is(err, fault.NotFound) {
+		return goneGroup{path}, nil
+	}
+	return group, err
+}
+
+func (s *start) limit(ctx context.Context) error {
+	if err := s.run.cgroup.Apply(ctx, s.plan.Limits); err != nil {
+		return err
+	}
+	return s.run.cgroup.AllowDevices(ctx, s.plan.Devices)
+}

@@ -1,0 +1,146 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"virtlxcd/app/jobs"
+	"virtlxcd/domain/fault"
+	"virtlxcd/domain/lifecycle"
+)
+
+// halt keeps starts out while everything is being stopped.
+type halt struct {
+	mu     sync.Mutex
+	wanted int // calls of StopAll under way
+	starts int // starts under way
+	calm   chan struct{}
+}
+
+// enter registers a start; false: it must not be.
+func (h *halt) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.wanted > 0 {
+		return false
+	}
+	h.starts++
+	return true
+}
+
+func (h *halt) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.starts--
+	if h.starts == 0 && h.calm != nil {
+		close(h.calm)
+		h.calm = nil
+	}
+}
+
+func (h *halt) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wanted++
+}
+
+func (h *halt) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wanted--
+}
+
+func (h *halt) on() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.wanted > 0
+}
+
+// wait returns when no start is under way. After begin none follows.
+func (h *halt) wait() {
+	h.mu.Lock()
+	if h.starts == 0 {
+		h.mu.Unlock()
+		return
+	}
+	if h.calm == nil {
+		h.calm = make(chan struct{})
+	}
+	calm := h.calm
+	h.mu.Unlock()
+	<-calm
+}
+
+func halting() error {
+	return fault.New(fault.Aborted, fault.Driver, "all containers are being stopped")
+}
+
+// StopAll implements ports.Daemon. Meanwhile nothing is started, nor started
+// again because its definition says so.
+func (d *Driver) StopAll(ctx context.Context, limit time.Duration) error {
+	d.halt.begin()
+	defer d.halt.end()
+	asking, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := d.stopEach(asking); err != nil {
+		d.log.Warn("trying again to stop all containers", "error", err)
+	}
+	d.halt.wait() // for those that nobody could see yet
+	return d.stopEach(asking)
+}
+
+func (d *Driver) stopEach(asking context.Context) error {
+	var running []*entry
+	for _, e := range d.registry.Entries() {
+		if e.Data.run.Load() != nil || e.Snapshot().State != lifecycle.Off {
+			running = append(running, e)
+		}
+	}
+	failures := make([]error, len(running))
+	var all sync.WaitGroup
+	for i, e := range running {
+		all.Go(func() { failures[i] = fault.During(d.stopOne(asking, e), "stop", e.Name) })
+	}
+	all.Wait()
+	return errors.Join(failures...)
+}
+
+// stopOne asks a container to shut down and waits as long as asking lasts; then
+// it is destroyed.
+func (d *Driver) stopOne(asking context.Context, e *entry) error {
+	if asked := d.askToStop(asking, e); asked != nil {
+		select {
+		case <-asked.cleared:
+		case <-asking.Done():
+		}
+	}
+	wish := jobs.Wish{Name: callDestroy, Patient: true, Urgent: true}
+	return d.desk.Do(context.WithoutCancel(asking), &e.Gate, wish, func(ctx context.Context) error {
+		if e.Data.run.Load() == nil {
+			return nil
+		}
+		return d.destroy(ctx, e)
+	})
+}
+
+// askToStop returns what was asked; nil: there is nobody who would listen.
+func (d *Driver) askToStop(asking context.Context, e *entry) (asked *run) {
+	wish := jobs.Wish{Name: callShutdown, Patient: true, Urgent: true}
+	err := d.desk.Do(asking, &e.Gate, wish, func(context.Context) error {
+		r := e.Data.run.Load()
+		if r == nil || e.Snapshot().State != lifecycle.Running {
+			return nil
+		}
+		heard, err := poweroff.putIfHeard(r.process)
+		if heard {
+			asked = r
+		}
+		return err
+	})
+	if err != nil {
+		d.log.Warn("cannot ask a container to shut down", "container", e.Name, "error", err)
+	}
+	return asked
+}

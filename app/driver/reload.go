@@ -1,0 +1,183 @@
+package driver
+
+import (
+	"context"
+	"sync"
+
+	"virtlxcd/app/jobs"
+	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// reloads sees to it that definitions are read again one time after the other,
+// and that those who ask while nobody has begun to read share one reading.
+type reloads struct {
+	gate jobs.Gate // of whoever reads
+
+	mu   sync.Mutex
+	next *reading // not begun yet; nil: none is wanted
+	// touched are the containers whose files were written by clients while a
+	// reading is under way: what was read of them may be old. Nil: there is none.
+	touched map[string]bool
+}
+
+// reading is one time of reading all definitions.
+type reading struct {
+	done  chan struct{}
+	begun bool
+	err   error
+}
+
+// join returns the reading that will see what is on disk now. Mine: the caller
+// is to do it.
+func (l *reloads) join() (one *reading, mine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil {
+		l.next, mine = &reading{done: make(chan struct{})}, true
+	}
+	return l.next, mine
+}
+
+func (l *reloads) begin(one *reading) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next, one.begun = nil, true
+	l.touched = map[string]bool{}
+}
+
+// end lets those go who share the reading. If it was never begun, because its
+// maker went away, they must see to it themselves.
+func (l *reloads) end(one *reading, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !one.begun {
+		l.next = nil
+	}
+	one.err = err
+	close(one.done)
+}
+
+func (l *reloads) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.touched = nil
+}
+
+// touch notes that the files of a container were written. Called with its gate
+// held, after writing.
+func (l *reloads) touch(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.touched != nil {
+		l.touched[name] = true
+	}
+}
+
+func (l *reloads) stale(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.touched[name]
+}
+
+// Reload implements ports.Daemon.
+func (d *Driver) Reload(ctx context.Context) error {
+	for {
+		one, mine := d.reloads.join()
+		if mine {
+			return d.reloadAs(ctx, one)
+		}
+		select {
+		case <-one.done:
+		case <-ctx.Done():
+			return &fault.Error{Op: callReload, Kind: fault.Aborted, Err: ctx.Err()}
+		}
+		if one.begun {
+			return one.err
+		}
+	}
+}
+
+func (d *Driver) reloadAs(ctx context.Context, one *reading) error {
+	err := d.desk.Do(ctx, &d.reloads.gate, jobs.Wish{Name: callReload, Patient: true}, func(ctx context.Context) error {
+		d.reloads.begin(one)
+		defer d.reloads.finish()
+		return d.reload(ctx)
+	})
+	d.reloads.end(one, err)
+	return err
+}
+
+func (d *Driver) reload(ctx context.Context) error {
+	stored, err := d.ports.Store.Load(ctx, d.skipDamaged)
+	if err != nil {
+		return err
+	}
+	for i := range stored {
+		if stored[i].Config == nil {
+			continue
+		}
+		if err := d.reloadOne(ctx, &stored[i]); err != nil {
+			d.log.Error("cannot load a container", "container", stored[i].Config.Name, "error", err)
+		}
+	}
+	return nil
+}
+
+func (d *Driver) skipDamaged(path string, err error) {
+	d.log.Error("cannot read a file and skip it", "path", path, "error", err)
+}
+
+// reloadOne takes over what was read of one container, as its turn comes: it may
+// be about to be started.
+func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
+	for again := true; again; {
+		e, err := d.registry.Claim(stored.Config.Name, stored.Config.UUID)
+		if err != nil {
+			return err
+		}
+		again = false
+		err = d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callReload}, func(context.Context) error {
+			if again = e.Gone(); again {
+				return nil
+			}
+			defer d.forgetUnseen(e)
+			if !d.reloads.stale(e.Name) {
+				d.takeOver(e, stored)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Driver) takeOver(e *entry, stored *ports.Stored) {
+	before := e.Snapshot()
+	if before == nil && d.leftOut(stored) {
+		d.log.Warn("a container runs that could not be picked up and stays left out", "container", e.Name)
+		return
+	}
+	if before == nil || !before.Persistent || !d.same(before.Config, stored.Config) {
+		d.showDefined(e, stored.Config)
+	}
+	if e.Snapshot().Autostart != stored.Autostart {
+		d.publish(e, func(s *container.Snapshot) { s.Autostart = stored.Autostart })
+	}
+}
+
+// leftOut says whether an unknown container has a status that counts: recovery
+// could not take hold of it, and nobody must start it a second time.
+func (d *Driver) leftOut(stored *ports.Stored) bool {
+	facts := d.facts.Load()
+	return stored.Status != nil && (facts == nil || stored.Status.BootID == facts.BootID)
+}
+
+// same compares definitions as they are stored.
+func (d *Driver) same(a, b *container.Definition) bool {
+	how := ports.Format{ID: container.NoID, Inactive: true, Secure: true}
+	return d.ports.Codec.Format(a, how) == d.ports.Codec.Format(b, how)
+}

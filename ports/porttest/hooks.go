@@ -1,0 +1,86 @@
+package porttest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// HooksHarness is a site with or without programs.
+type HooksHarness struct {
+	Hooks ports.Hooks // nothing is installed
+	// Install gives the site one program, lets the port know of it and returns
+	// what it was called for so far.
+	Install func(t *testing.T, program HookProgram) (calls func() []ports.HookCall)
+}
+
+// HookProgram is how a program behaves after it has read its document.
+type HookProgram struct {
+	Exit   int
+	Stderr string
+	Hang   bool // it does not end by itself
+}
+
+// TestHooks checks a Hooks.
+func TestHooks(t *testing.T, build func(t *testing.T) HooksHarness) {
+	run(t, build, []check[HooksHarness]{
+		{"does without", hooksAbsent},
+		{"calls", hooksCall},
+		{"takes documents of any length", hooksLongDocument},
+		{"tells what a program that failed has said", hooksFail},
+		{"does not wait for ever", hooksHang},
+	})
+}
+
+func occasion(document string) ports.HookCall {
+	return ports.HookCall{Container: "vlx web", Operation: "start", Phase: "begin", Extra: "-", Document: document}
+}
+
+func hooksAbsent(t *testing.T, h HooksHarness) {
+	assert.False(t, h.Hooks.Present())
+	assert.NoError(t, h.Hooks.Run(soon(t), occasion("")))
+}
+
+func hooksCall(t *testing.T, h HooksHarness) {
+	calls := h.Install(t, HookProgram{Stderr: "all is well"})
+	assert.True(t, h.Hooks.Present())
+	first, second := occasion("<a/>\n"), occasion("")
+	second.Operation, second.Phase = "release", "end"
+	require.NoError(t, h.Hooks.Run(soon(t), first))
+	require.NoError(t, h.Hooks.Run(soon(t), second))
+	assert.Equal(t, []ports.HookCall{first, second}, calls())
+}
+
+func hooksLongDocument(t *testing.T, h HooksHarness) {
+	long := make([]byte, 1<<20)
+	for i := range long {
+		long[i] = 'a' + byte(i%26)
+	}
+	calls := h.Install(t, HookProgram{})
+	require.NoError(t, h.Hooks.Run(soon(t), occasion(string(long))))
+	require.Len(t, calls(), 1)
+	assert.True(t, calls()[0].Document == string(long), "the document arrives whole")
+}
+
+func hooksFail(t *testing.T, h HooksHarness) {
+	calls := h.Install(t, HookProgram{Exit: 3, Stderr: "not on my watch"})
+	err := h.Hooks.Run(soon(t), occasion("<a/>\n"))
+	assert.ErrorIs(t, err, fault.HookFailed)
+	assert.ErrorContains(t, err, "not on my watch")
+	assert.Len(t, calls(), 1)
+}
+
+func hooksHang(t *testing.T, h HooksHarness) {
+	h.Install(t, HookProgram{Hang: true})
+	ctx, cancel := context.WithTimeout(context.Background(), moment)
+	defer cancel()
+	begun := time.Now()
+	assert.ErrorIs(t, h.Hooks.Run(ctx, occasion("<a/>\n")), fault.Timeout)
+	assert.Less(t, time.Since(begun), patience)
+}
