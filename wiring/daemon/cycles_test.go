@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +36,7 @@ func TestCyclesLeaveNoGoroutines(t *testing.T) {
 		stop()
 		assert.NoError(t, <-ended)
 	}()
-	c := connect(t, newPaths(config).Socket, ended)
+	c := connect(t, config.paths().Socket, ended)
 	defer c.Close()
 
 	cycle(t, c, root) // what is made once is made now
@@ -67,7 +66,7 @@ func workshop(t *testing.T) (config Config, root string) {
 	root = filepath.Join(dir, "root")
 	require.NoError(t, os.MkdirAll(filepath.Join(root, "bin"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(root, "bin/sleep"), content, 0o755))
-	return Config{Prefix: dir, Controller: program, Log: os.Stderr, Level: slog.LevelError}, root
+	return Config{Prefix: dir, Controller: program, Stderr: os.Stderr}, root
 }
 
 // connect waits until the daemon answers: its socket is there before it is.

@@ -3,8 +3,6 @@ package daemon
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,138 +10,194 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
-	"virtlxcd/adapters/control"
-	"virtlxcd/adapters/domxml"
-	"virtlxcd/adapters/linux/cgroup"
-	"virtlxcd/adapters/linux/netlink"
-	"virtlxcd/adapters/linux/proc"
-	"virtlxcd/adapters/linux/process"
 	"virtlxcd/adapters/logging"
 	"virtlxcd/adapters/rpc/remote"
 	"virtlxcd/adapters/settings"
-	"virtlxcd/adapters/store"
-	"virtlxcd/app/driver"
-	"virtlxcd/ports"
+	"virtlxcd/adapters/systemd"
+	"virtlxcd/wiring/front"
 )
 
 // Config is what main decides.
 type Config struct {
-	Prefix     string // below which all files are; empty: the host's own
-	Controller string // the controller's program
-	Log        io.Writer
-	Level      slog.Level
+	Prefix     string  // below which all files are; empty: the host's own
+	Controller string  // the controller's program
+	ConfigFile string  // instead of virtlxcd.conf; has to exist. Empty: that one, which may be missing
+	PIDFile    *string // instead of the usual one; nil: that one, empty: none
+	Timeout    time.Duration
+	Verbose    bool
+	Background bool             // nobody reads the standard streams
+	Hangup     <-chan os.Signal // each asks for a reload; nil: none come
+	Ready      func()           // called when clients are served; may be nil
+	Stderr     io.Writer        // nil: the process's own
 }
 
 // Version is the API level as people write it.
 func Version() string { return remote.APIVersion.String() }
 
-// Run runs the daemon until ctx ends.
-func Run(ctx context.Context, config Config) error {
-	if os.Geteuid() != 0 {
-		return errors.New("the daemon needs root: it makes namespaces, mounts and control groups")
+// DefaultPaths are where files are without a prefix.
+func DefaultPaths() settings.Paths { return settings.PathsBelow("") }
+
+func (c Config) paths() settings.Paths { return settings.PathsBelow(c.Prefix) }
+
+func (c Config) files() (front.Files, error) {
+	paths := c.paths()
+	files := front.Files{Daemon: paths.DaemonConfig, Driver: paths.DriverConfig, Verbose: c.Verbose}
+	if c.ConfigFile != "" {
+		files.Daemon, files.Required = c.ConfigFile, true
 	}
-	if config.Prefix != "" {
-		prefix, err := filepath.Abs(config.Prefix)
+	var err error
+	files.Environment, err = settings.FromEnvironment(os.Getenv)
+	return files, err
+}
+
+// absolute makes the paths of the command line independent of where it was given.
+func (c *Config) absolute() error {
+	for _, path := range []*string{&c.Prefix, &c.ConfigFile, c.PIDFile} {
+		if path == nil || *path == "" {
+			continue
+		}
+		full, err := filepath.Abs(*path)
 		if err != nil {
 			return err
 		}
-		config.Prefix = prefix
+		*path = full
 	}
-	unix.Umask(0o022)
-	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return fmt.Errorf("cannot keep inherited files from containers: %w", err)
+	return nil
+}
+
+// CheckConfig says what is wrong with both configuration files; an error if
+// anything is.
+func CheckConfig(config Config, out io.Writer) error {
+	if err := config.absolute(); err != nil {
+		return err
 	}
-	pidFile, err := settings.AcquirePIDFile(newPaths(config).PIDFile)
+	files, err := config.files()
 	if err != nil {
 		return err
 	}
-	defer pidFile.Close()
-	daemon, cleanup, err := build(config)
+	return front.Check(config.paths(), files, out)
+}
+
+// Run runs the daemon until ctx ends, it is told to end or nobody has needed it
+// for as long as Timeout.
+func Run(ctx context.Context, config Config) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("the daemon needs root: it makes namespaces, mounts and control groups")
+	}
+	if err := config.absolute(); err != nil {
+		return err
+	}
+	unix.Umask(0o022)
+	loaded, err := load(config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, loaded.out.Close()) }()
+	if loaded.received, err = systemd.Receive(loaded.log, front.SocketUnits...); err != nil {
+		return err
+	}
+	defer loaded.received.Close()
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot keep inherited files from containers: %w", err)
+	}
+	release, err := loaded.lock()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return loaded.run(ctx)
+}
+
+// inputs are what the injector starts from.
+type inputs struct {
+	config   Config
+	paths    settings.Paths
+	files    front.Files
+	daemon   settings.Daemon
+	driver   settings.Driver
+	out      *logging.Log
+	log      *slog.Logger
+	received *systemd.Received
+}
+
+// load reads the configuration and opens the log.
+func load(config Config) (*inputs, error) {
+	files, err := config.files()
+	if err != nil {
+		return nil, err
+	}
+	daemon, driver, notices, err := front.Load(files)
+	if err != nil {
+		return nil, err
+	}
+	paths := config.paths()
+	out, err := front.OpenLog(files, daemon, logging.Options{
+		Banner: banner(), Background: config.Background, File: paths.DaemonLog, Stderr: config.Stderr,
+		Journal: paths.Journal, // a daemon below a prefix leaves the host's alone
+	})
+	if err != nil {
+		return nil, err
+	}
+	log := slog.New(out)
+	front.Tell(log, notices)
+	return &inputs{config: config, paths: paths, files: files, daemon: daemon, driver: driver, out: out, log: log}, nil
+}
+
+// banner is how every log begins.
+func banner() []string {
+	lines := []string{"libvirt version: " + Version() + ", package: virtlxcd"}
+	if name, err := os.Hostname(); err == nil {
+		lines = append(lines, "hostname: "+name)
+	}
+	return lines
+}
+
+// lock takes the pid file, if there is to be one.
+func (in *inputs) lock() (release func(), err error) {
+	path := in.paths.PIDFile
+	if in.config.PIDFile != nil {
+		path = *in.config.PIDFile
+	}
+	if path == "" {
+		return func() {}, nil
+	}
+	file, err := settings.AcquirePIDFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		if err := file.Close(); err != nil {
+			in.log.Warn("the pid file is left", "error", err)
+		}
+	}, nil
+}
+
+// run puts the daemon together and lets it run.
+func (in *inputs) run(ctx context.Context) error {
+	daemon, cleanup, err := build(in)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
-	return daemon.Run(ctx)
-}
-
-func newPaths(config Config) settings.Paths { return settings.PathsBelow(config.Prefix) }
-
-func newLog(config Config) *slog.Logger {
-	return slog.New(logging.New(config.Log, config.Level))
-}
-
-// emulator is what definitions name as their emulator if nothing was written:
-// the path tools expect.
-const emulator = "/usr/lib/libvirt/libvirt_lxc"
-
-func newCodec(entropy ports.Entropy) (*domxml.Codec, error) {
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return nil, err
-	}
-	return domxml.New(entropy, domxml.Options{Arch: unix.ByteSliceToString(name.Machine[:]), Emulator: emulator}), nil
-}
-
-func newStore(paths settings.Paths, codec ports.Codec, log *slog.Logger) (*store.Store, func(), error) {
-	s, err := store.New(store.Paths{Config: paths.Definitions, Autostart: paths.Autostart, State: paths.State, Log: paths.Log}, codec, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, closing(log, "store", s), nil
-}
-
-// newCgroups keeps the groups of a daemon under a prefix apart from the host's.
-func newCgroups(config Config, log *slog.Logger) (*cgroup.Cgroups, func(), error) {
-	base := ""
-	if config.Prefix != "" {
-		sum := sha256.Sum256([]byte(config.Prefix))
-		base = "/vlx-" + hex.EncodeToString(sum[:4])
-	}
-	c, err := cgroup.New(cgroup.Options{Base: base}, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, closing(log, "control groups", c), nil
-}
-
-func newControllers(config Config, paths settings.Paths, groups *cgroup.Cgroups, log *slog.Logger) (*control.Controllers, func(), error) {
-	c, err := control.New(control.Options{
-		Program: config.Controller, State: filepath.Join(paths.State, "controllers"), Log: paths.Log,
-		Group: groups.ControllersGroup, Home: groups.HomeTasks,
-	}, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, closing(log, "controllers", c), nil
-}
-
-func newLinks(log *slog.Logger) (*netlink.Links, func(), error) {
-	l, err := netlink.New(log)
-	if err != nil {
-		return nil, nil, err
-	}
-	return l, closing(log, "links", l), nil
-}
-
-func newProcesses(log *slog.Logger) (*process.Processes, func(), error) {
-	p, err := process.New()
-	if err != nil {
-		return nil, nil, err
-	}
-	return p, closing(log, "processes", p), nil
-}
-
-func closing(log *slog.Logger, what string, c io.Closer) func() {
-	return func() {
-		if err := c.Close(); err != nil {
-			log.Warn("not closed cleanly", "what", what, "error", err)
+	hangups, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		for {
+			select {
+			case <-in.config.Hangup:
+				daemon.Hangup()
+			case <-hangups.Done():
+				return
+			}
 		}
+	}()
+	ready := in.config.Ready
+	if ready == nil {
+		ready = func() {}
 	}
+	return daemon.Run(ctx, ready)
 }
-
-func newOptions() driver.Options { return driver.Options{} }
-
-func newHost() *proc.Host { return proc.New("/") }

@@ -5,9 +5,11 @@ package daemon
 import (
 	"github.com/google/wire"
 
-	"virtlxcd/adapters/access"
+	"virtlxcd/adapters/audit"
 	"virtlxcd/adapters/control"
+	"virtlxcd/adapters/dbus/polkit"
 	"virtlxcd/adapters/domxml"
+	"virtlxcd/adapters/hooks"
 	"virtlxcd/adapters/linux/cgroup"
 	"virtlxcd/adapters/linux/netlink"
 	"virtlxcd/adapters/linux/proc"
@@ -20,22 +22,27 @@ import (
 	"virtlxcd/wiring/front"
 )
 
-func build(config Config) (*front.Daemon, func(), error) {
+func build(in *inputs) (*front.Daemon, func(), error) {
 	panic(wire.Build(
 		// files
-		newPaths, newLog, newStore, newCodec,
+		newLog, newStore, newCodec, newHooks,
 		wire.Bind(new(ports.Store), new(*store.Store)), wire.Bind(new(ports.Codec), new(*domxml.Codec)),
+		wire.Bind(new(ports.Hooks), new(*hooks.Hooks)), wire.Bind(new(front.Site), new(*hooks.Hooks)),
 		// the kernel
-		newCgroups, newControllers, newLinks, newProcesses, pty.New, newHost, proc.NewEntropy,
+		newCgroups, newControllers, newLinks, newProcesses, pty.New, newHost, proc.NewEntropy, newAudit,
 		wire.Bind(new(ports.Cgroups), new(*cgroup.Cgroups)), wire.Bind(new(ports.Controllers), new(*control.Controllers)),
 		wire.Bind(new(ports.Links), new(*netlink.Links)), wire.Bind(new(ports.Processes), new(*process.Processes)),
 		wire.Bind(new(ports.Terminals), new(pty.Terminals)), wire.Bind(new(ports.HostInfo), new(*proc.Host)),
-		wire.Bind(new(ports.Entropy), new(proc.Entropy)),
+		wire.Bind(new(ports.Entropy), new(proc.Entropy)), wire.Bind(new(ports.Auditor), new(*audit.Audit)),
+		// services of the host
+		newBus, newMachines, newInhibitor, newAuthority, newAccess, polkit.Gatekeeper,
+		newNotifier, wire.Bind(new(ports.Notifier), new(*systemd.Notifier)), wire.Bind(new(front.Watchdog), new(*systemd.Notifier)),
+		newEscrow, wire.Bind(new(ports.Escrow), new(*systemd.Escrow)),
 		// use cases
-		newOptions, driver.New, wire.Struct(new(driver.Ports), "*"), access.AllowAll,
+		newIdle, newOptions, driver.New, wire.Struct(new(driver.Ports), "*"),
 		wire.Bind(new(ports.Connector), new(*driver.Driver)), wire.Bind(new(ports.Daemon), new(*driver.Driver)),
-		// clients
-		front.New, front.NewServer, front.NewService, systemd.NewNotifier,
-		wire.Bind(new(ports.Notifier), new(systemd.Notifier)),
+		// clients and administrators
+		newConfiguration, newAdministration, newService, newServers, newSockets,
+		wire.Struct(new(front.Parts), "*"), newDaemon,
 	))
 }

@@ -7,40 +7,38 @@
 package daemon
 
 import (
-	"virtlxcd/adapters/access"
+	"virtlxcd/adapters/dbus/polkit"
 	"virtlxcd/adapters/linux/proc"
 	"virtlxcd/adapters/linux/pty"
-	"virtlxcd/adapters/systemd"
 	"virtlxcd/app/driver"
 	"virtlxcd/wiring/front"
 )
 
 // Injectors from wire.go:
 
-func build(config Config) (*front.Daemon, func(), error) {
-	paths := newPaths(config)
+func build(in *inputs) (*front.Daemon, func(), error) {
 	entropy := proc.NewEntropy()
 	codec, err := newCodec(entropy)
 	if err != nil {
 		return nil, nil, err
 	}
-	logger := newLog(config)
-	store, cleanup, err := newStore(paths, codec, logger)
+	store, cleanup, err := newStore(in, codec)
 	if err != nil {
 		return nil, nil, err
 	}
-	cgroups, cleanup2, err := newCgroups(config, logger)
+	cgroups, cleanup2, err := newCgroups(in)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	controllers, cleanup3, err := newControllers(config, paths, cgroups, logger)
+	configuration := newConfiguration(in)
+	controllers, cleanup3, err := newControllers(in, cgroups, configuration)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	links, cleanup4, err := newLinks(logger)
+	links, cleanup4, err := newLinks(in)
 	if err != nil {
 		cleanup3()
 		cleanup2()
@@ -48,7 +46,7 @@ func build(config Config) (*front.Daemon, func(), error) {
 		return nil, nil, err
 	}
 	terminals := pty.New()
-	processes, cleanup5, err := newProcesses(logger)
+	processes, cleanup5, err := newProcesses(in)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -56,8 +54,33 @@ func build(config Config) (*front.Daemon, func(), error) {
 		cleanup()
 		return nil, nil, err
 	}
-	host := newHost()
-	portsAccess := access.AllowAll()
+	host, err := newHost(in)
+	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	bus, cleanup6 := newBus(in)
+	authority := newAuthority(bus, in)
+	access := newAccess(in, authority)
+	hooks := newHooks(in)
+	machines, cleanup7 := newMachines(in, bus, cgroups)
+	notifier := newNotifier(in)
+	escrow := newEscrow(in, notifier)
+	audit, cleanup8, err := newAudit(in)
+	if err != nil {
+		cleanup7()
+		cleanup6()
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	ports := driver.Ports{
 		Store:       store,
 		Codec:       codec,
@@ -67,12 +90,23 @@ func build(config Config) (*front.Daemon, func(), error) {
 		Terminals:   terminals,
 		Processes:   processes,
 		HostInfo:    host,
-		Access:      portsAccess,
+		Access:      access,
+		Hooks:       hooks,
+		Machines:    machines,
+		Escrow:      escrow,
+		Auditor:     audit,
 		Entropy:     entropy,
 	}
-	options := newOptions()
+	watch := newIdle(in)
+	inhibitor, cleanup9 := newInhibitor(in, bus)
+	options := newOptions(watch, inhibitor, notifier)
+	logger := newLog(in)
 	driverDriver, err := driver.New(ports, options, logger)
 	if err != nil {
+		cleanup9()
+		cleanup8()
+		cleanup7()
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
@@ -80,11 +114,29 @@ func build(config Config) (*front.Daemon, func(), error) {
 		cleanup()
 		return nil, nil, err
 	}
-	service := front.NewService(driverDriver, codec, logger)
-	server := front.NewServer(service, logger)
-	notifier := systemd.NewNotifier()
-	daemon := front.New(driverDriver, server, notifier, paths, logger)
+	opener := newSockets(in)
+	gatekeeper := polkit.Gatekeeper(authority)
+	service := newService(in, driverDriver, codec, gatekeeper)
+	administration := newAdministration(in, watch)
+	servers := newServers(in, service, administration, watch)
+	parts := front.Parts{
+		Cases:          driverDriver,
+		Sockets:        opener,
+		Servers:        servers,
+		Administration: administration,
+		Configuration:  configuration,
+		Notifier:       notifier,
+		Watchdog:       notifier,
+		Site:           hooks,
+		Idle:           watch,
+		Log:            logger,
+	}
+	daemon := newDaemon(parts, inhibitor)
 	return daemon, func() {
+		cleanup9()
+		cleanup8()
+		cleanup7()
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()

@@ -1,114 +1,234 @@
-// Package front is the side of the daemon that clients see: the RPC server with
-// its programs on its sockets, the same over the kernel and over fakes.
+// Package front is the side of the daemon that people see: its sockets, servers,
+// configuration and life, the same over the kernel and over fakes.
 package front
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"virtlxcd/adapters/rpc"
-	"virtlxcd/adapters/rpc/remote"
-	"virtlxcd/adapters/settings"
 	"virtlxcd/adapters/systemd"
+	"virtlxcd/app/idle"
 	"virtlxcd/ports"
 )
 
-// Daemon is what Serve runs: the use cases and who talks to them.
+// Parts are what a daemon is put together from.
+type Parts struct {
+	Cases          ports.Daemon
+	Sockets        Opener // called once, when the rest is there
+	Servers        *Servers
+	Administration *Administration
+	Configuration  *Configuration
+	Notifier       ports.Notifier
+	Watchdog       Watchdog
+	Site           Site
+	Idle           *idle.Watch
+	Log            *slog.Logger
+}
+
+// Opener makes or takes over the sockets.
+type Opener func() (*Sockets, error)
+
+// Site are the daemon's own hook programs.
+type Site interface {
+	// Daemon runs them and waits.
+	Daemon(ctx context.Context, operation, phase, extra string) error
+	// Refresh looks again which programs there are.
+	Refresh() error
+}
+
+// Watchdog tells the service manager, until ctx ends, that alive answers.
+type Watchdog interface {
+	Watchdog(ctx context.Context, alive func(context.Context) error)
+}
+
+// Daemon is what main runs.
 type Daemon struct {
-	cases    ports.Daemon
-	server   *rpc.Server
-	notifier ports.Notifier
-	paths    settings.Paths
-	log      *slog.Logger
-}
-
-// NewServer returns a server that offers the programs.
-func NewServer(service *remote.Service, log *slog.Logger) *rpc.Server {
-	options := rpc.DefaultOptions()
-	options.Start = service.Start
-	return rpc.New(options, log, service.Programs()...)
-}
-
-// NewService returns the programs over the use cases. Access checks never wait
-// yet, so reads do not either.
-func NewService(connector ports.Connector, codec ports.Codec, log *slog.Logger) *remote.Service {
-	return remote.New(connector, codec, remote.Options{Log: log, QuickReads: true})
+	Parts
+	hangup    chan struct{} // a reload is wanted
+	hostStops chan struct{} // the host goes down
+	pulse     chan chan<- struct{}
+	work      sync.WaitGroup // goroutines of Run
 }
 
 // New puts a daemon together.
-func New(cases ports.Daemon, server *rpc.Server, notifier ports.Notifier, paths settings.Paths, log *slog.Logger) *Daemon {
-	return &Daemon{cases: cases, server: server, notifier: notifier, paths: paths, log: log}
+func New(parts Parts) *Daemon {
+	return &Daemon{
+		Parts: parts, hangup: make(chan struct{}, 1), hostStops: make(chan struct{}, 1),
+		pulse: make(chan chan<- struct{}),
+	}
+}
+
+// Hangup asks for a reload. One that is asked for while another runs comes after
+// it; more are the same one.
+func (d *Daemon) Hangup() { poke(d.hangup) }
+
+// HostStops says that the host goes down and waits for the containers' end.
+func (d *Daemon) HostStops() { poke(d.hostStops) }
+
+func poke(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // stopLimit is how long changes under way may take when the daemon ends.
 const stopLimit = 30 * time.Second
 
-// Run serves until ctx ends. Clients may connect before Recover is done; they
-// are served after it.
-func (d *Daemon) Run(ctx context.Context) error {
-	sockets, err := d.listen()
+// Run serves until ctx ends, an administrator says so or nobody has needed the
+// daemon for long. Clients may connect before Recover is done; they are served
+// after it. Begun is called when they are.
+func (d *Daemon) Run(ctx context.Context, begun func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.Idle.Occupied(1) // the start itself
+	if err := d.Site.Daemon(ctx, "start", "-", "start"); err != nil {
+		d.Log.Warn("a hook of the daemon's start failed", "error", err)
+	}
+	sockets, err := d.Sockets()
 	if err != nil {
 		return err
 	}
-	if err := d.cases.Recover(ctx); err != nil {
-		return errors.Join(err, closeAll(sockets), d.stop(ctx))
+	if err := d.Cases.Recover(ctx); err != nil {
+		return errors.Join(err, sockets.Close(), d.stop(ctx))
 	}
-	var serving sync.WaitGroup
-	for i, socket := range sockets {
-		serving.Go(func() {
-			if err := d.server.Serve(socket, rpc.Socket{ReadOnly: i == 1}); err != nil && ctx.Err() == nil {
-				d.log.Error("a socket is no longer served", "error", err)
-			}
-		})
-	}
-	d.ready(ctx)
-	<-ctx.Done()
+	d.serve(ctx, sockets)
+	d.ready()
+	begun()
+	d.work.Go(func() { d.autostart(ctx) })
+	d.work.Go(func() { d.Watchdog.Watchdog(ctx, d.alive) })
+	d.attend(ctx)
+	cancel()
 	err = d.stop(ctx)
-	serving.Wait()
+	d.work.Wait()
 	return err
 }
 
-func (d *Daemon) ready(ctx context.Context) {
-	if err := d.notifier.Ready(); err != nil {
-		d.log.Warn("the service manager was not told that the daemon is ready", "error", err)
+// serve accepts clients on all sockets.
+func (d *Daemon) serve(ctx context.Context, sockets *Sockets) {
+	polkit := d.Configuration.Authenticates
+	one := func(server *rpc.Server, socket rpc.Socket, listeners []*systemd.Listener) {
+		for _, listener := range listeners {
+			d.work.Go(func() {
+				if err := server.Serve(listener, socket); err != nil && ctx.Err() == nil {
+					d.Log.Error("a socket is no longer served", "path", listener.Addr().String(), "error", err)
+				}
+			})
+		}
 	}
-	if err := d.cases.StartAutostarted(ctx); err != nil {
-		d.log.Error("autostart failed", "error", err)
+	one(d.Servers.Clients, rpc.Socket{Authenticate: polkit(false)}, sockets.Full)
+	one(d.Servers.Clients, rpc.Socket{ReadOnly: true, Authenticate: polkit(true)}, sockets.ReadOnly)
+	one(d.Servers.Admin, rpc.Socket{}, sockets.Admin)
+}
+
+func (d *Daemon) ready() {
+	if err := d.Notifier.Ready(); err != nil {
+		d.Log.Warn("the service manager was not told that the daemon is ready", "error", err)
 	}
 }
 
-// Socket modes: root alone until access can be configured.
-const socketMode = 0o700
-
-// listen makes the sockets: full access first, then read-only.
-func (d *Daemon) listen() ([]*systemd.Listener, error) {
-	full, err := systemd.Listen(d.paths.Socket, socketMode)
-	if err != nil {
-		return nil, err
+// autostart also ends what Run began: until then the daemon is not idle.
+func (d *Daemon) autostart(ctx context.Context) {
+	defer d.Idle.Occupied(-1)
+	if err := d.Cases.StartAutostarted(ctx); err != nil && ctx.Err() == nil {
+		d.Log.Error("autostart failed", "error", err)
 	}
-	readOnly, err := systemd.Listen(d.paths.ReadOnly, 0o777)
-	if err != nil {
-		return nil, errors.Join(err, full.Close())
-	}
-	return []*systemd.Listener{full, readOnly}, nil
 }
 
-func closeAll(sockets []*systemd.Listener) (err error) {
-	for _, socket := range sockets {
-		err = errors.Join(err, socket.Close())
+// attend does what is asked of the daemon until it is to end.
+func (d *Daemon) attend(ctx context.Context) {
+	reloads := make(chan struct{}, 1)
+	defer close(reloads)
+	d.work.Go(func() {
+		for range reloads {
+			d.reload(ctx)
+		}
+	})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.Administration.leave:
+			return
+		case <-d.Idle.Expired():
+			d.Log.Info("nobody needs the daemon: it ends", "after", d.Idle.Limit())
+			return
+		case <-d.hangup:
+			poke(reloads)
+		case <-d.hostStops:
+			d.work.Go(func() { d.stopAll(ctx) })
+		case answer := <-d.pulse:
+			answer <- struct{}{}
+		}
 	}
-	return err
+}
+
+// alive says whether the daemon attends to what is asked of it.
+func (d *Daemon) alive(ctx context.Context) error {
+	answer := make(chan struct{}, 1)
+	select {
+	case d.pulse <- answer:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stopAll lets containers end in order before the host does.
+func (d *Daemon) stopAll(ctx context.Context) {
+	limit := d.Configuration.ShutdownTimeout()
+	d.Log.Info("the host goes down: containers are asked to shut down", "limit", limit)
+	if err := d.Cases.StopAll(ctx, limit); err != nil {
+		d.Log.Error("cannot stop all containers", "error", err)
+	}
 }
 
 // stop ends service; containers run on.
 func (d *Daemon) stop(ctx context.Context) error {
-	if err := d.notifier.Stopping(); err != nil {
-		d.log.Warn("the service manager was not told that the daemon stops", "error", err)
+	d.Idle.Stop()
+	if err := d.Notifier.Stopping(); err != nil {
+		d.Log.Warn("the service manager was not told that the daemon stops", "error", err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
-	return errors.Join(d.server.Close(ctx), d.cases.Shutdown(ctx))
+	err := errors.Join(d.Servers.Clients.Close(ctx), d.Servers.Admin.Close(ctx))
+	if hook := d.Site.Daemon(ctx, "shutdown", "-", "shutdown"); hook != nil {
+		d.Log.Warn("a hook of the daemon's end failed", "error", hook)
+	}
+	return errors.Join(err, d.Cases.Shutdown(ctx))
+}
+
+// reload reads everything again that can change while the daemon runs.
+func (d *Daemon) reload(ctx context.Context) {
+	d.Log.Info("reading the configuration and all definitions again")
+	if err := d.Notifier.Reloading(); err != nil {
+		d.Log.Warn("the service manager was not told of a reload", "error", err)
+	}
+	if err := d.Site.Refresh(); err != nil {
+		d.Log.Warn("cannot look for hook programs", "error", err)
+	}
+	if err := d.Site.Daemon(ctx, "reload", "begin", "SIGHUP"); err != nil {
+		d.Log.Warn("a hook of the reload failed", "error", err)
+	}
+	if err := d.Configuration.Reload(d.Servers, d.Administration.out); err != nil {
+		d.Log.Error("the new configuration is bad; the old one stays in force", "error", err)
+	}
+	if err := d.Cases.Reload(ctx); err != nil {
+		d.Log.Error("cannot read the definitions again", "error", err)
+	}
+	d.ready()
+}
+
+// TellRunning shows administrators how many containers run.
+func TellRunning(notifier ports.Notifier, containers int) {
+	text := fmt.Sprintf("%d containers run", containers)
+	if containers == 1 {
+		text = "1 container runs"
+	}
+	_ = notifier.Status(text) // for the eye only
 }

@@ -136,7 +136,7 @@ func (m *Machine) Dial(ctx context.Context, caller access.Caller, options ...cli
 // daemon is what the injectors put together, and its goroutines.
 type daemon struct {
 	Front   *front.Daemon
-	Server  *rpc.Server
+	Servers *front.Servers
 	Driver  *driver.Driver
 	Watch   *watch
 	running `wire:"-"`
@@ -162,7 +162,7 @@ func (d *daemon) pipe(caller access.Caller) net.Conn {
 	theirs, ours := net.Pipe()
 	d.work.Go(func() {
 		// A server that is closed hangs up: the client will notice.
-		_ = d.Server.ServeConn(ours, caller, rpc.Socket{ReadOnly: caller.ReadOnly})
+		_ = d.Servers.Clients.ServeConn(ours, caller, rpc.Socket{ReadOnly: caller.ReadOnly})
 	})
 	return theirs
 }
@@ -173,7 +173,7 @@ func (d *daemon) listen(ctx context.Context) error {
 	d.cancel, d.ended = cancel, make(chan struct{})
 	d.work.Go(func() {
 		defer close(d.ended)
-		d.err = d.Front.Run(running)
+		d.err = d.Front.Run(running, func() {})
 	})
 	select {
 	case <-d.Watch.autostarted:
@@ -192,7 +192,7 @@ func (d *daemon) stop(ctx context.Context) error {
 		d.work.Wait()
 		return d.err
 	}
-	err := errors.Join(d.Server.Close(ctx), d.Driver.Shutdown(ctx))
+	err := errors.Join(d.Servers.Clients.Close(ctx), d.Servers.Admin.Close(ctx), d.Driver.Shutdown(ctx))
 	d.work.Wait()
 	return err
 }

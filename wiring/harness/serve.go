@@ -12,11 +12,9 @@ import (
 
 	"virtlxcd/adapters/domxml"
 	"virtlxcd/adapters/linux/proc"
-	"virtlxcd/adapters/logging"
 	"virtlxcd/adapters/rpc/remote"
 	"virtlxcd/adapters/settings"
 	"virtlxcd/adapters/store"
-	"virtlxcd/app/driver"
 	"virtlxcd/fakes"
 	"virtlxcd/ports"
 )
@@ -103,10 +101,6 @@ func uri(socket string) string {
 
 func newPaths(config Config) settings.Paths { return settings.PathsBelow(config.Prefix) }
 
-func newLog(config Config) *slog.Logger {
-	return slog.New(logging.New(config.Log, config.Level))
-}
-
 // What the machine in memory is, as documents show it.
 const (
 	arch     = "x86_64"
@@ -128,8 +122,6 @@ func newStore(paths settings.Paths, codec ports.Codec, log *slog.Logger) (*store
 		}
 	}, nil
 }
-
-func newOptions() driver.Options { return driver.Options{} }
 
 // newEntropy is random: names counted anew would meet those in stored files.
 func newEntropy() proc.Entropy { return proc.NewEntropy() }

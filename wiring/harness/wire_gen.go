@@ -26,6 +26,10 @@ func buildMemory(config Config, host *fakes.Host) (*daemon, error) {
 	processes := fakes.NewProcesses(host)
 	hostInfo := fakes.NewHostInfo(host)
 	access := fakes.NewAccess(host)
+	hooks := fakes.NewHooks(host)
+	machines := fakes.NewMachines(host)
+	escrow := fakes.NewEscrow(host)
+	auditor := fakes.NewAuditor(host)
 	ports := driver.Ports{
 		Store:       store,
 		Codec:       codec,
@@ -36,25 +40,52 @@ func buildMemory(config Config, host *fakes.Host) (*daemon, error) {
 		Processes:   processes,
 		HostInfo:    hostInfo,
 		Access:      access,
+		Hooks:       hooks,
+		Machines:    machines,
+		Escrow:      escrow,
+		Auditor:     auditor,
 		Entropy:     entropy,
 	}
-	options := newOptions()
-	logger := newLog(config)
+	idleWatch := newIdle()
+	options := newOptions(idleWatch)
+	log, err := newOutput(config)
+	if err != nil {
+		return nil, err
+	}
+	logger := newLog(log)
 	driverDriver, err := driver.New(ports, options, logger)
 	if err != nil {
 		return nil, err
 	}
 	harnessWatch := newWatch(driverDriver)
-	service := front.NewService(harnessWatch, codec, logger)
-	server := front.NewServer(service, logger)
-	notifier := fakes.NewNotifier(host)
+	settingsDaemon := newSettings()
 	paths := newPaths(config)
-	frontDaemon := front.New(harnessWatch, server, notifier, paths, logger)
+	opener := newSockets(settingsDaemon, paths, logger)
+	service := newService(harnessWatch, codec, logger)
+	administration := front.NewAdministration(log, idleWatch, logger)
+	servers := front.NewServers(settingsDaemon, service, administration, idleWatch, logger)
+	configuration := newConfiguration(paths, settingsDaemon, logger)
+	notifier := fakes.NewNotifier(host)
+	watchdog := newWatchdog()
+	site := newSite()
+	parts := front.Parts{
+		Cases:          harnessWatch,
+		Sockets:        opener,
+		Servers:        servers,
+		Administration: administration,
+		Configuration:  configuration,
+		Notifier:       notifier,
+		Watchdog:       watchdog,
+		Site:           site,
+		Idle:           idleWatch,
+		Log:            logger,
+	}
+	frontDaemon := front.New(parts)
 	harnessDaemon := &daemon{
-		Front:  frontDaemon,
-		Server: server,
-		Driver: driverDriver,
-		Watch:  harnessWatch,
+		Front:   frontDaemon,
+		Servers: servers,
+		Driver:  driverDriver,
+		Watch:   harnessWatch,
 	}
 	return harnessDaemon, nil
 }
@@ -64,7 +95,11 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 	paths := newPaths(config)
 	entropy := newEntropy()
 	codec := newCodec(entropy)
-	logger := newLog(config)
+	log, err := newOutput(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	logger := newLog(log)
 	store, cleanup, err := newStore(paths, codec, logger)
 	if err != nil {
 		return nil, nil, err
@@ -76,6 +111,10 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 	processes := fakes.NewProcesses(host)
 	hostInfo := fakes.NewHostInfo(host)
 	access := fakes.NewAccess(host)
+	hooks := fakes.NewHooks(host)
+	machines := fakes.NewMachines(host)
+	escrow := fakes.NewEscrow(host)
+	auditor := fakes.NewAuditor(host)
 	ports := driver.Ports{
 		Store:       store,
 		Codec:       codec,
@@ -86,24 +125,47 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 		Processes:   processes,
 		HostInfo:    hostInfo,
 		Access:      access,
+		Hooks:       hooks,
+		Machines:    machines,
+		Escrow:      escrow,
+		Auditor:     auditor,
 		Entropy:     entropy,
 	}
-	options := newOptions()
+	idleWatch := newIdle()
+	options := newOptions(idleWatch)
 	driverDriver, err := driver.New(ports, options, logger)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	harnessWatch := newWatch(driverDriver)
-	service := front.NewService(harnessWatch, codec, logger)
-	server := front.NewServer(service, logger)
+	settingsDaemon := newSettings()
+	opener := newSockets(settingsDaemon, paths, logger)
+	service := newService(harnessWatch, codec, logger)
+	administration := front.NewAdministration(log, idleWatch, logger)
+	servers := front.NewServers(settingsDaemon, service, administration, idleWatch, logger)
+	configuration := newConfiguration(paths, settingsDaemon, logger)
 	notifier := fakes.NewNotifier(host)
-	frontDaemon := front.New(harnessWatch, server, notifier, paths, logger)
+	watchdog := newWatchdog()
+	site := newSite()
+	parts := front.Parts{
+		Cases:          harnessWatch,
+		Sockets:        opener,
+		Servers:        servers,
+		Administration: administration,
+		Configuration:  configuration,
+		Notifier:       notifier,
+		Watchdog:       watchdog,
+		Site:           site,
+		Idle:           idleWatch,
+		Log:            logger,
+	}
+	frontDaemon := front.New(parts)
 	harnessDaemon := &daemon{
-		Front:  frontDaemon,
-		Server: server,
-		Driver: driverDriver,
-		Watch:  harnessWatch,
+		Front:   frontDaemon,
+		Servers: servers,
+		Driver:  driverDriver,
+		Watch:   harnessWatch,
 	}
 	return harnessDaemon, func() {
 		cleanup()

@@ -33,6 +33,8 @@ type machine struct {
 	root   string // of containers: busybox alone
 	netns  *os.File
 	wrap   []string // put before the daemon's command line
+	args   []string // of the daemon; nil: --verbose
+	env    []string // for the daemon, beyond our own
 	notify *net.UnixConn
 
 	daemon *exec.Cmd
@@ -97,11 +99,21 @@ func (m *machine) start() {
 // launch starts the daemon without waiting for it.
 func (m *machine) launch() {
 	m.t.Helper()
-	line := append(append([]string{}, m.wrap...), program("virtlxcd"), "--verbose", "--prefix", m.prefix)
-	m.daemon = exec.Command(line[0], line[1:]...)
-	m.daemon.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(m.prefix, "notify"))
+	m.daemon = m.prepare()
 	m.daemon.Stdout, m.daemon.Stderr = m.log, m.log
 	m.inNetns(func() { require.NoError(m.t, m.daemon.Start()) })
+}
+
+// prepare is the daemon's command, not started.
+func (m *machine) prepare() *exec.Cmd {
+	args := m.args
+	if args == nil {
+		args = []string{"--verbose"}
+	}
+	line := append(append(append([]string{}, m.wrap...), program("virtlxcd"), "--prefix", m.prefix), args...)
+	command := exec.Command(line[0], line[1:]...)
+	command.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(m.prefix, "notify")), m.env...)
+	return command
 }
 
 // ready waits for the daemon's word that it serves.

@@ -14,6 +14,11 @@
 // takes some tens of microseconds there against half a millisecond for loading
 // a program, and a list can be read back by everybody.
 //
+// A group can also be inside a unit that the service manager made and delegated
+// (CreateIn). The manager then owns the unit's directories where it made them;
+// in hierarchies it does not know they are made, and removed, along with the
+// group.
+//
 // Control files are opened by path when they are needed, except for those that
 // Usage reads, which stay open from the first reading to Remove.
 package cgroup

@@ -95,5 +95,11 @@ func (g *Group) discard(n int) {
 	}
 }
 
-// short is the group's own name, for messages.
-func (g *Group) short() string { return g.path[strings.LastIndexByte(g.path, '/')+1:] }
+// short is the group's own name, or that of its unit, for messages.
+func (g *Group) short() string {
+	where := g.path
+	if scope, inside := g.scope(); inside {
+		where = scope
+	}
+	return where[strings.LastIndexByte(where, '/')+1:]
+}

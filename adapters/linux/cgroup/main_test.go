@@ -87,7 +87,7 @@ func spawn(t testing.TB, g *Group, script string) *child {
 		if h.unified {
 			file = "/cgroup.procs"
 		}
-		enter += "echo $$ > " + g.dirs[i] + file + " || exit 99\n"
+		enter += "echo $$ > '" + g.dirs[i] + file + "' || exit 99\n"
 	}
 	cmd := exec.Command("/bin/sh", "-c", enter+"echo entered\n"+script)
 	in, err := cmd.StdinPipe()

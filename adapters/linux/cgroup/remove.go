@@ -19,6 +19,7 @@ func (g *Group) Remove(ctx context.Context) error {
 		}
 		if busy == "" {
 			g.counters.close()
+			g.leaveScope()
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -103,8 +104,9 @@ func removeTree(dir string) error {
 	return nil
 }
 
-// Sweep: see ports.Cgroups. It looks into standard partitions and those with
-// the partition suffix, and takes nothing but groups named like a container's.
+// Sweep: see ports.Cgroups. It looks into standard partitions, those with the
+// partition suffix and the service manager's slices, and takes nothing but
+// groups, and scopes with a group, named like a container's.
 func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) ([]string, error) {
 	var removed []string
 	for _, where := range c.leftovers() {
@@ -128,6 +130,9 @@ func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) ([]str
 // sweep removes the group if nothing lives in it anywhere. One that somebody
 // enters meanwhile is left.
 func (g *Group) sweep() (bool, error) {
+	if _, inside := g.scope(); inside {
+		return g.sweepScope()
+	}
 	for _, dir := range g.dirs {
 		occupied, err := populated(dir)
 		if occupied || err != nil {
@@ -144,6 +149,11 @@ func (c *Cgroups) leftovers() []string {
 	for _, h := range c.all {
 		c.walk(h, func(dir string, isGroup bool) {
 			if isGroup {
+				found = append(found, strings.TrimPrefix(dir, h.root))
+			}
+		})
+		c.walkSlices(h, func(dir string, isScope bool) {
+			if dir += "/" + insideScope; isScope && exists(dir) {
 				found = append(found, strings.TrimPrefix(dir, h.root))
 			}
 		})
@@ -196,6 +206,7 @@ func (c *Cgroups) Close() error {
 			}
 		}
 		c.walk(h, remove)
+		c.walkSlices(h, remove)
 		remove(h.root+c.base, false)
 	}
 	return first

@@ -1,0 +1,164 @@
+package machines
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"virtlxcd/adapters/dbus/bus"
+	"virtlxcd/domain/fault"
+)
+
+// hear passes the ends of systemd's jobs on to who waits for them.
+func (m *Machines) hear() {
+	signals, stop := m.bus.Watch(bus.Match{Sender: systemd, Path: systemdPath, Interface: manager, Member: "JobRemoved"})
+	defer stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case signal, open := <-signals:
+			if !open {
+				return
+			}
+			if signal.Event == bus.Received {
+				m.finished(signal.Body)
+				continue
+			}
+			m.mu.Lock()
+			m.listening = signal.Event == bus.Connected
+			for _, waiter := range m.jobs {
+				offer(waiter, outcome{}) // an end may have been missed
+			}
+			m.mu.Unlock()
+			m.look()
+		}
+	}
+}
+
+// look makes follow look again.
+func (m *Machines) look() {
+	select {
+	case m.kick <- struct{}{}:
+	default:
+	}
+}
+
+// follow keeps the state up to date, and machines registered.
+func (m *Machines) follow() {
+	machine, stopMachine := m.bus.Watch(bus.Owner(machined))
+	defer stopMachine()
+	system, stopSystem := m.bus.Watch(bus.Owner(systemd))
+	defer stopSystem()
+	services, stopServices := m.bus.Watch(bus.Match{Sender: bus.Self, Interface: bus.Self, Member: "ActivatableServicesChanged"})
+	defer stopServices()
+	timer := time.NewTimer(m.patience.hold)
+	defer timer.Stop()
+	for open := true; open && m.ctx.Err() == nil; {
+		var signal bus.Signal
+		select {
+		case <-m.ctx.Done():
+			return
+		case signal, open = <-machine:
+			if signal.Event == bus.Connected || newOwner(signal) != "" {
+				m.doubt()
+			}
+		case signal, open = <-system:
+			m.scopes.release()
+		case signal, open = <-services:
+		case <-m.kick:
+		case <-timer.C:
+		}
+		settling := m.examine(signal.Event == bus.Disconnected)
+		m.registerAll()
+		switch {
+		case settling:
+			timer.Reset(m.patience.settle)
+		case m.pending():
+			timer.Reset(m.patience.hold)
+		default:
+			timer.Stop()
+		}
+	}
+}
+
+// newOwner is the last argument of a change of owners.
+func newOwner(signal bus.Signal) string {
+	if len(signal.Body) != 3 {
+		return ""
+	}
+	owner, _ := signal.Body[2].(string)
+	return owner
+}
+
+// examine finds out what the host has and says whether that may change on its
+// own. What was there and is not now gets a little time to come back: a restart
+// is no reason for a container to do without.
+func (m *Machines) examine(disconnected bool) (settling bool) {
+	err := error(fault.New(fault.System, fault.Host, "there is no system bus"))
+	if !disconnected {
+		err = m.probe()
+	}
+	m.mu.Lock()
+	switch {
+	case err == nil && m.listening:
+		m.settle(usable)
+	case m.state == usable:
+		m.state, m.settled, m.since = unsettled, make(chan struct{}), time.Now()
+	case m.state == unsettled && (err == nil || time.Since(m.since) < m.patience.settle):
+	default:
+		m.settle(absent)
+	}
+	now := m.state
+	m.mu.Unlock()
+	switch {
+	case m.ctx.Err() != nil:
+	case now == usable:
+		m.host.works()
+	case now == absent && err != nil:
+		m.host.fails(err, 0)
+	}
+	return now == unsettled
+}
+
+// settle answers who waits. The lock is held.
+func (m *Machines) settle(to state) {
+	if m.state == unsettled {
+		close(m.settled)
+	}
+	m.state = to
+}
+
+// probe asks the bus for both services.
+func (m *Machines) probe() error {
+	ctx, cancel := context.WithTimeout(m.ctx, m.patience.call)
+	defer cancel()
+	owned, err := m.names(ctx, "ListNames")
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(owned, systemd) {
+		return fault.New(fault.UnsupportedOperation, fault.Host, "systemd is not on the system bus")
+	}
+	if slices.Contains(owned, machined) {
+		return nil
+	}
+	startable, err := m.names(ctx, "ListActivatableNames")
+	if err == nil && !slices.Contains(startable, machined) {
+		err = fault.New(fault.UnsupportedOperation, fault.Host, "systemd-machined is not installed")
+	}
+	return err
+}
+
+func (m *Machines) names(ctx context.Context, method string) ([]string, error) {
+	body, err := m.bus.Call(ctx, bus.Self, bus.SelfPath, bus.Self+"."+method)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) == 1 {
+		if list, ok := body[0].([]string); ok {
+			return list, nil
+		}
+	}
+	return nil, fault.New(fault.System, fault.Host, "the system bus gave a malformed list of names")
+}

@@ -1,0 +1,59 @@
+package machines
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// health reports that something has begun to fail, and that it works again,
+// each once.
+type health struct {
+	log  *slog.Logger
+	bad  string
+	good string
+
+	mu      sync.Mutex
+	failing bool
+	until   time.Time
+}
+
+func newHealth(log *slog.Logger, bad, good string) *health {
+	return &health{log: log, bad: bad, good: good}
+}
+
+// fails notes a failure; for as long as pause says it is not worth trying again.
+func (h *health) fails(err error, pause time.Duration) {
+	h.mu.Lock()
+	told := h.failing
+	h.failing, h.until = true, time.Now().Add(pause)
+	h.mu.Unlock()
+	if !told {
+		h.log.Warn(h.bad, "error", err)
+	}
+}
+
+// works notes a success.
+func (h *health) works() {
+	h.mu.Lock()
+	told := h.failing
+	h.failing, h.until = false, time.Time{}
+	h.mu.Unlock()
+	if told {
+		h.log.Info(h.good)
+	}
+}
+
+// held says whether a failure is so recent that nothing should be tried.
+func (h *health) held() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failing && time.Now().Before(h.until)
+}
+
+// release lets the next attempt be made: something has changed.
+func (h *health) release() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = time.Time{}
+}

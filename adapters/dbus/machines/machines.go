@@ -1,0 +1,179 @@
+// Package machines makes containers known to systemd and systemd-machined.
+//
+// Before a container's init exists its controller is put into a transient scope
+// of its own, made by systemd in the slice that the partition stands for. The
+// scope is delegated: systemd keeps the weight, which counts there, and leaves
+// what is inside alone, whatever is reloaded. When init runs it is registered
+// with machined as the leader of a machine; machined then takes the scope for
+// the machine's unit and never makes, or ends, one.
+//
+// Whether the host has both is found out with the first container and followed
+// from then on by who owns their names on the bus. A host that has not, and one
+// whose systemd fails, is reported once and costs a start nothing.
+package machines
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"virtlxcd/adapters/dbus/bus"
+	"virtlxcd/ports"
+)
+
+// The two services.
+const (
+	systemd     = "org.freedesktop.systemd1"
+	systemdPath = "/org/freedesktop/systemd1"
+	manager     = systemd + ".Manager"
+
+	machined     = "org.freedesktop.machine1"
+	machinedPath = "/org/freedesktop/machine1"
+	registry     = machined + ".Manager"
+)
+
+// Options say what the host is like.
+type Options struct {
+	// UnifiedCPU says whether the cpu controller is on version 2, where weights
+	// are counted otherwise. Nil: it is.
+	UnifiedCPU func() bool
+}
+
+// patience is how long things may take.
+type patience struct {
+	scope  time.Duration // a scope to be started, or given up
+	call   time.Duration // machined to answer, which may have to be started for it
+	settle time.Duration // systemd or the bus to come back before they count as gone
+	hold   time.Duration // until what failed is tried again
+}
+
+var usual = patience{scope: 10 * time.Second, call: 5 * time.Second, settle: 3 * time.Second, hold: 30 * time.Second}
+
+// state is what is known about the host.
+type state uint8
+
+const (
+	unsettled state = iota // being found out; who asks waits
+	usable
+	absent
+)
+
+// Machines is the ports.Machines of hosts with systemd.
+type Machines struct {
+	bus      *bus.Bus
+	options  Options
+	patience patience
+	log      *slog.Logger
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	kick     chan struct{} // something changed: look again
+	host     *health
+	scopes   *health
+	records  *health
+
+	mu        sync.Mutex
+	begun     bool
+	closed    bool
+	state     state
+	settled   chan struct{} // closed while state is not unsettled
+	since     time.Time     // when state became unsettled; zero: it was never settled
+	listening bool          // the end of jobs is heard of
+	jobs      map[string]chan outcome
+	known     map[string]*entry // by machine name
+	plain     bool              // machined is too old to take links
+}
+
+var _ ports.Machines = (*Machines)(nil)
+
+// New returns the machines of the host. Nothing is asked before the first
+// container.
+func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
+	if options.UnifiedCPU == nil {
+		options.UnifiedCPU = func() bool { return true }
+	}
+	m := &Machines{
+		bus: b, options: options, patience: usual, log: log, kick: make(chan struct{}, 1),
+		settled: make(chan struct{}), jobs: map[string]chan outcome{}, known: map[string]*entry{},
+		host:    newHealth(log, "containers are not registered with systemd-machined and get no scopes", "containers are registered with systemd-machined again"),
+		scopes:  newHealth(log, "systemd makes no scopes: containers get control groups below their partitions", "systemd makes scopes again"),
+		records: newHealth(log, "systemd-machined does not register containers", "systemd-machined registers containers again"),
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
+}
+
+// Close stops following the host. Machines and scopes stay.
+func (m *Machines) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	m.cancel()
+	m.wg.Wait()
+	return nil
+}
+
+// Place: see ports.Machines.
+func (m *Machines) Place(ctx context.Context, partition, name string) string {
+	slice := sliceUnit(partition)
+	if slice == "" || name == "" || len(scopeUnit(name)) > maxUnit {
+		return ""
+	}
+	if m.scopes.held() || !m.available(ctx) {
+		return ""
+	}
+	return groupOf(slice, scopeUnit(name))
+}
+
+// available says whether the host has what it takes. It waits only while that
+// is about to be known.
+func (m *Machines) available(ctx context.Context) bool {
+	m.begin()
+	m.mu.Lock()
+	settled := m.settled
+	m.mu.Unlock()
+	limit := time.NewTimer(m.patience.settle)
+	defer limit.Stop()
+	select {
+	case <-settled:
+	case <-limit.C:
+	case <-ctx.Done():
+	case <-m.ctx.Done():
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.state == usable
+}
+
+// begin starts following the host, once.
+func (m *Machines) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.begun || m.closed {
+		return
+	}
+	m.begun = true
+	m.wg.Go(m.hear)
+	m.wg.Go(m.follow)
+}
+
+// Disabled is for daemons that leave the host's machines alone.
+type Disabled struct{}
+
+var _ ports.Machines = Disabled{}
+
+// None is the ports.Machines of a daemon that has none.
+func None() Disabled { return Disabled{} }
+
+// Place says that there are no units.
+func (Disabled) Place(context.Context, string, string) string { return "" }
+
+// Enclose does nothing: Place promised nothing.
+func (Disabled) Enclose(context.Context, ports.Machine) error { return nil }
+
+// Register does nothing.
+func (Disabled) Register(context.Context, ports.Machine) error { return nil }
+
+// Release does nothing.
+func (Disabled) Release(context.Context, string) error { return nil }

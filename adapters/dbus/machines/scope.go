@@ -1,0 +1,180 @@
+package machines
+
+import (
+	"context"
+	"math"
+
+	"github.com/containerd/cgroups/v3/cgroup2"
+	"github.com/godbus/dbus/v5"
+
+	"virtlxcd/domain/fault"
+	"virtlxcd/ports"
+)
+
+// outcome is the end of a job; the zero value says that it may have ended
+// unheard.
+type outcome struct {
+	job    string
+	result string
+}
+
+// property is one of a unit, as systemd takes them.
+type property struct {
+	Name  string
+	Value dbus.Variant
+}
+
+// auxiliary is a further unit to be made along; there never is one.
+type auxiliary struct {
+	Name       string
+	Properties []property
+}
+
+// Enclose: see ports.Machines.
+func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
+	slice := sliceUnit(machine.Partition)
+	if slice == "" {
+		return fault.New(fault.InvalidArgument, fault.Host, "partition '%s' cannot be a slice", machine.Partition)
+	}
+	unit := scopeUnit(machine.Name)
+	if !m.available(ctx) {
+		return fault.New(fault.UnsupportedOperation, fault.Host, "there is no systemd to make '%s'", scopeUnit(machine.Name))
+	}
+	limited, cancel := context.WithTimeout(ctx, m.patience.scope)
+	defer cancel()
+	err := m.startScope(limited, unit, m.scopeProperties(slice, machine))
+	if err == nil {
+		err = m.checkPlace(limited, unit, groupOf(slice, unit))
+	}
+	if err == nil {
+		m.scopes.works()
+	} else if ctx.Err() == nil {
+		m.scopes.fails(err, m.patience.hold)
+	}
+	return err
+}
+
+// scopeProperties describe the scope. Limits are set inside, where systemd
+// never looks, except for the weight: only between scopes does it count.
+func (m *Machines) scopeProperties(slice string, machine ports.Machine) []property {
+	list := []property{
+		{"Description", dbus.MakeVariant("Container " + machine.Name)},
+		{"Slice", dbus.MakeVariant(slice)},
+		{"Delegate", dbus.MakeVariant(true)},
+		{"PIDs", dbus.MakeVariant([]uint32{uint32(machine.Holder)})},
+		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+		{"TasksMax", dbus.MakeVariant(uint64(math.MaxUint64))},
+		{"After", dbus.MakeVariant([]string{"libvirtd.service", "virtlxcd.service"})},
+		{"Before", dbus.MakeVariant([]string{"virt-guest-shutdown.target"})},
+	}
+	switch {
+	case machine.Shares == nil:
+	case m.options.UnifiedCPU():
+		weight := cgroup2.ConvertCPUSharesToCgroupV2Value(*machine.Shares)
+		list = append(list, property{"CPUWeight", dbus.MakeVariant(min(max(weight, 1), 10000))})
+	default:
+		list = append(list, property{"CPUShares", dbus.MakeVariant(min(max(*machine.Shares, 2), 262144))})
+	}
+	return list
+}
+
+// startScope returns when the scope runs. When it does not, it is called off.
+func (m *Machines) startScope(ctx context.Context, unit string, properties []property) error {
+	waiter := make(chan outcome, 4)
+	m.mu.Lock()
+	m.jobs[unit] = waiter
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		delete(m.jobs, unit)
+		m.mu.Unlock()
+	}()
+	body, err := m.bus.Call(ctx, systemd, systemdPath, manager+".StartTransientUnit", unit, "fail", properties, []auxiliary{})
+	if err != nil {
+		return err
+	}
+	job := ""
+	if len(body) == 1 {
+		path, _ := body[0].(dbus.ObjectPath)
+		job = string(path)
+	}
+	err = m.awaitJob(ctx, unit, job, waiter)
+	if err != nil && job != "" {
+		m.callOff(ctx, job)
+	}
+	return err
+}
+
+// awaitJob waits for the end of the job. Where the end may have been missed the
+// unit tells.
+func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan outcome) error {
+	for {
+		select {
+		case end := <-ends:
+			switch {
+			case end == outcome{}:
+				if active, err := m.property(ctx, unit, systemd+".Unit", "ActiveState"); err == nil && active == "active" {
+					return nil
+				}
+			case end.job != job:
+			case end.result == "done":
+				return nil
+			default:
+				return fault.New(fault.System, fault.Host, "systemd could not start '%s': %s", unit, end.result)
+			}
+		case <-ctx.Done():
+			return stopped(ctx.Err(), "systemd did not start '%s' in time", unit)
+		case <-m.ctx.Done():
+			return stopped(m.ctx.Err(), "the daemon ends")
+		}
+	}
+}
+
+// callOff cancels a job. A scope that runs in spite of all is left to end with
+// its process: stopping it would take that along.
+func (m *Machines) callOff(ctx context.Context, job string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.patience.scope)
+	defer cancel()
+	if _, err := m.bus.Call(ctx, systemd, job, systemd+".Job.Cancel"); err != nil {
+		m.log.Debug("a job of systemd could not be cancelled", "job", job, "error", err)
+	}
+}
+
+// checkPlace compares where the scope is with where it was said to be.
+func (m *Machines) checkPlace(ctx context.Context, unit, want string) error {
+	found, err := m.property(ctx, unit, systemd+".Scope", "ControlGroup")
+	if err != nil {
+		return err
+	}
+	if found != want {
+		return fault.New(fault.System, fault.Host, "systemd put '%s' into control group '%v' instead of '%s'", unit, found, want)
+	}
+	return nil
+}
+
+func (m *Machines) property(ctx context.Context, unit, iface, name string) (any, error) {
+	return m.bus.Property(ctx, systemd, objectOf(unit), iface, name)
+}
+
+// finished takes the arguments of JobRemoved: number, job, unit, result.
+func (m *Machines) finished(args []any) {
+	if len(args) != 4 {
+		return
+	}
+	job, _ := args[1].(dbus.ObjectPath)
+	unit, _ := args[2].(string)
+	result, _ := args[3].(string)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if waiter := m.jobs[unit]; waiter != nil {
+		offer(waiter, outcome{job: string(job), result: result})
+	}
+}
+
+// offer never blocks: a full queue holds what makes the waiter look anyway.
+func offer(waiter chan<- outcome, end outcome) {
+	select {
+	case waiter <- end:
+	default:
+	}
+}

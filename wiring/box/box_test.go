@@ -1,0 +1,100 @@
+package box
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// limit bounds one script, the box's start included: far longer than any takes.
+const limit = 4 * time.Minute
+
+// rig is the program that boots a Debian with systemd in namespaces.
+const rig = "../../.ci/rig/systemd-box.sh"
+
+// TestScripts installs the daemon in a box, boots it and runs testdata/*.sh, each
+// in a box of its own. The first lines may say "# layout: v1" for another layout
+// of control groups than hybrid, and "# before: COMMAND" for what is to be done in
+// the root before it boots. A script fails with its first command that does.
+func TestScripts(t *testing.T) {
+	need(t)
+	tree := installed(t)
+	scripts, err := filepath.Glob("testdata/*.sh")
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	for _, script := range scripts {
+		name := strings.TrimSuffix(filepath.Base(script), ".sh")
+		if name == "lib" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) { run(t, tree, script) })
+	}
+}
+
+// need skips where no box can be had, and says why.
+func need(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: boots a system in namespaces")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, rig, "build").CombinedOutput()
+	if err != nil {
+		t.Skipf("needs a box, which cannot be built here: %v\n%s", err, out)
+	}
+}
+
+// installed is a tree with what make install installs.
+func installed(t *testing.T) string {
+	t.Helper()
+	tree := t.TempDir()
+	out, err := exec.Command("make", "-C", "../..", "install", "DESTDIR="+tree).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return tree
+}
+
+func run(t *testing.T, tree, script string) {
+	text, err := os.ReadFile(script)
+	require.NoError(t, err)
+	shared := t.TempDir()
+	args := []string{"run", "-g", "hybrid", "-c", tree + ":/", "-c", "testdata:/scripts", "-b", shared + ":/shared"}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if layout, ok := strings.CutPrefix(line, "# layout: "); ok {
+			args[2] = layout
+		}
+		if command, ok := strings.CutPrefix(line, "# before: "); ok {
+			args = append(args, "-s", command)
+		}
+	}
+	inside := ". /scripts/lib.sh; . /scripts/" + filepath.Base(script)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, rig, append(args, "bash -c '"+inside+"'")...)
+	command.WaitDelay = 10 * time.Second
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	after(t, script, shared)
+}
+
+// after runs what is to be looked at when the box is off: SCRIPT.after, with the
+// shared directory as its own.
+func after(t *testing.T, script, shared string) {
+	t.Helper()
+	check, err := filepath.Abs(strings.TrimSuffix(script, ".sh") + ".after")
+	require.NoError(t, err)
+	if _, err := os.Stat(check); err != nil {
+		return
+	}
+	command := exec.Command("bash", "-e", check)
+	command.Dir = shared
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}

@@ -1,0 +1,11 @@
+# With the socket units masked the daemon makes its own sockets.
+systemctl mask virtlxcd.socket virtlxcd-ro.socket virtlxcd-admin.socket
+systemctl start virtlxcd.service
+expect '777 ' stat -c '%a %U' /run/libvirt/virtlxcd-sock
+expect '777 ' stat -c '%a %U' /run/libvirt/virtlxcd-sock-ro
+expect '700 root' stat -c '%a %U' /run/libvirt/virtlxcd-admin-sock
+expect 'Id +Name' virsh list
+expect 'virtlxcd' virt-admin -c virtlxcd:///system server-list
+systemctl stop virtlxcd.service
+absent test -e /run/libvirt/virtlxcd-sock
+absent test -e /run/virtlxcd.pid

@@ -1,0 +1,227 @@
+package daemon
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"virtlxcd/adapters/access"
+	"virtlxcd/adapters/audit"
+	"virtlxcd/adapters/control"
+	"virtlxcd/adapters/dbus/bus"
+	"virtlxcd/adapters/dbus/login"
+	"virtlxcd/adapters/dbus/machines"
+	"virtlxcd/adapters/dbus/polkit"
+	"virtlxcd/adapters/domxml"
+	"virtlxcd/adapters/hooks"
+	"virtlxcd/adapters/linux/cgroup"
+	"virtlxcd/adapters/linux/netlink"
+	"virtlxcd/adapters/linux/proc"
+	"virtlxcd/adapters/linux/process"
+	"virtlxcd/adapters/rpc/remote"
+	"virtlxcd/adapters/settings"
+	"virtlxcd/adapters/store"
+	"virtlxcd/adapters/systemd"
+	"virtlxcd/app/idle"
+	"virtlxcd/domain/container"
+	"virtlxcd/ports"
+	"virtlxcd/wiring/front"
+)
+
+// emulator is what definitions name as their emulator if nothing was written:
+// the path tools expect.
+const emulator = "/usr/lib/libvirt/libvirt_lxc"
+
+func newCodec(entropy ports.Entropy) (*domxml.Codec, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, err
+	}
+	return domxml.New(entropy, domxml.Options{Arch: unix.ByteSliceToString(name.Machine[:]), Emulator: emulator}), nil
+}
+
+func newStore(in *inputs, codec ports.Codec) (*store.Store, func(), error) {
+	paths := store.Paths{Config: in.paths.Definitions, Autostart: in.paths.Autostart, State: in.paths.State, Log: in.paths.Log}
+	s, err := store.New(paths, codec, in.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s, closing(in.log, "store", s), nil
+}
+
+// newCgroups keeps the groups of a daemon under a prefix apart from the host's.
+func newCgroups(in *inputs) (*cgroup.Cgroups, func(), error) {
+	base := ""
+	if in.config.Prefix != "" {
+		sum := sha256.Sum256([]byte(in.config.Prefix))
+		base = "/vlx-" + hex.EncodeToString(sum[:4])
+	}
+	c, err := cgroup.New(cgroup.Options{Base: base}, in.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, closing(in.log, "control groups", c), nil
+}
+
+func newControllers(in *inputs, groups *cgroup.Cgroups, configuration *front.Configuration) (*control.Controllers, func(), error) {
+	c, err := control.New(control.Options{
+		Program: in.config.Controller, State: filepath.Join(in.paths.State, "controllers"), Log: in.paths.Log,
+		Group: groups.ControllersGroup, Home: groups.HomeTasks, Shared: in.sharedLog(configuration),
+	}, in.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, closing(in.log, "controllers", c), nil
+}
+
+// sharedLog opens the daemon's own log for controllers if they are to use it: the
+// first file it writes, else its standard error.
+func (in *inputs) sharedLog(configuration *front.Configuration) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		if !configuration.SharesLog() {
+			return nil, nil
+		}
+		outputs, _ := in.out.Outputs()
+		for output := range strings.FieldsSeq(outputs) {
+			if parts := strings.SplitN(output, ":", 3); len(parts) == 3 && parts[1] == "file" {
+				return os.OpenFile(parts[2], os.O_WRONLY|os.O_APPEND, 0)
+			}
+		}
+		return os.OpenFile("/proc/self/fd/2", os.O_WRONLY|os.O_APPEND, 0)
+	}
+}
+
+func newLinks(in *inputs) (*netlink.Links, func(), error) {
+	l, err := netlink.New(in.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, closing(in.log, "links", l), nil
+}
+
+func newProcesses(in *inputs) (*process.Processes, func(), error) {
+	p, err := process.New()
+	if err != nil {
+		return nil, nil, err
+	}
+	return p, closing(in.log, "processes", p), nil
+}
+
+// newHost honours what the configuration says about the host's uuid.
+func newHost(in *inputs) (*proc.Host, error) {
+	var uuid container.UUID
+	if text := in.daemon.HostUUID; text != "" {
+		var err error
+		if uuid, err = container.ParseUUID(text); err != nil {
+			return nil, err
+		}
+	}
+	h := proc.New("/")
+	h.SetUUID(uuid, in.daemon.HostUUIDSource == settings.UUIDFromMachineID)
+	return h, nil
+}
+
+func newBus(in *inputs) (*bus.Bus, func()) {
+	b := bus.New(bus.Options{}, in.log)
+	return b, closing(in.log, "D-Bus connection", b)
+}
+
+// newMachines leaves the host's registry alone under a prefix, or if told to.
+func newMachines(in *inputs, b *bus.Bus, groups *cgroup.Cgroups) (ports.Machines, func()) {
+	if in.config.Prefix != "" || !in.driver.Machined {
+		return machines.None(), func() {}
+	}
+	m := machines.New(b, machines.Options{UnifiedCPU: func() bool { return groups.Unified("cpu") }}, in.log)
+	return m, closing(in.log, "machines", m)
+}
+
+func newAuthority(b *bus.Bus, in *inputs) *polkit.Authority { return polkit.New(b, in.log) }
+
+func newAccess(in *inputs, authority *polkit.Authority) ports.Access {
+	if in.fineGrained() {
+		return access.NewPolkit(authority, in.log)
+	}
+	return access.AllowAll()
+}
+
+func (in *inputs) fineGrained() bool {
+	return slices.Contains(in.daemon.AccessDrivers, settings.PolkitAccess)
+}
+
+// newService lets reads wait only where access checks can make them.
+func newService(in *inputs, connector ports.Connector, codec ports.Codec, gatekeeper ports.Gatekeeper) *remote.Service {
+	return remote.New(connector, codec, remote.Options{Log: in.log, QuickReads: !in.fineGrained(), Gatekeeper: gatekeeper})
+}
+
+func newAudit(in *inputs) (*audit.Audit, func(), error) {
+	a, err := audit.New(audit.Options{Level: int(in.daemon.AuditLevel), AlsoLog: in.daemon.AuditLogging}, in.log)
+	if err != nil {
+		return nil, nil, in.daemon.Rejected("audit_level", err)
+	}
+	return a, closing(in.log, "audit trail", a), nil
+}
+
+func newHooks(in *inputs) *hooks.Hooks { return hooks.New(in.paths.Hooks, in.log) }
+
+func newNotifier(in *inputs) *systemd.Notifier { return systemd.NewNotifier(in.log) }
+
+func newEscrow(in *inputs, notifier *systemd.Notifier) *systemd.Escrow {
+	return systemd.NewEscrow(notifier, in.received.Stored, in.log)
+}
+
+func newIdle(in *inputs) *idle.Watch { return idle.New(in.config.Timeout) }
+
+// newInhibitor is nil under a prefix: the host's going down is not held up then.
+func newInhibitor(in *inputs, b *bus.Bus) (*login.Inhibitor, func()) {
+	if in.config.Prefix != "" {
+		return nil, func() {}
+	}
+	l := login.New(b, in.log)
+	return l, closing(in.log, "shutdown lock", l)
+}
+
+func newConfiguration(in *inputs) *front.Configuration {
+	return front.NewConfiguration(in.files, in.daemon, in.driver, in.log)
+}
+
+func newAdministration(in *inputs, watch *idle.Watch) *front.Administration {
+	return front.NewAdministration(in.out, watch, in.log)
+}
+
+func newServers(in *inputs, service *remote.Service, administration *front.Administration, watch *idle.Watch) *front.Servers {
+	return front.NewServers(in.daemon, service, administration, watch, in.log)
+}
+
+func newSockets(in *inputs) front.Opener {
+	return func() (*front.Sockets, error) { return front.Open(in.received.Sockets, in.daemon, in.paths, in.log) }
+}
+
+func newLog(in *inputs) *slog.Logger { return in.log }
+
+func closing(log *slog.Logger, what string, c io.Closer) func() {
+	return func() {
+		if err := c.Close(); err != nil {
+			log.Warn("not closed cleanly", "what", what, "error", err)
+		}
+	}
+}
+
+// newDaemon lets the daemon hear when the host goes down.
+func newDaemon(parts front.Parts, lock *login.Inhibitor) *front.Daemon {
+	d := front.New(parts)
+	if lock != nil {
+		lock.OnShutdown(func(begins bool) {
+			if begins {
+				d.HostStops()
+			}
+		})
+	}
+	return d
+}

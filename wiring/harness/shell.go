@@ -1,0 +1,55 @@
+package harness
+
+import (
+	"context"
+	"log/slog"
+
+	"virtlxcd/adapters/logging"
+	"virtlxcd/adapters/rpc/remote"
+	"virtlxcd/adapters/settings"
+	"virtlxcd/app/driver"
+	"virtlxcd/app/idle"
+	"virtlxcd/ports"
+	"virtlxcd/wiring/front"
+)
+
+// newSettings are the defaults, but that nobody has to authenticate: whoever may
+// open the sockets of a daemon for tests may use it.
+func newSettings() settings.Daemon {
+	config := settings.DefaultDaemon()
+	config.AuthUnixRW, config.AuthUnixRO, config.UnixSockRWPerms = settings.AuthNone, settings.AuthNone, 0o700
+	return config
+}
+
+func newOutput(config Config) (*logging.Log, error) {
+	return logging.Open(logging.Options{Level: config.Level, Outputs: "1:stderr", Stderr: config.Log})
+}
+
+func newLog(out *logging.Log) *slog.Logger { return slog.New(out) }
+
+func newConfiguration(paths settings.Paths, config settings.Daemon, log *slog.Logger) *front.Configuration {
+	files := front.Files{Daemon: paths.DaemonConfig, Driver: paths.DriverConfig}
+	return front.NewConfiguration(files, config, settings.DefaultDriver(), log)
+}
+
+func newService(connector ports.Connector, codec ports.Codec, log *slog.Logger) *remote.Service {
+	return remote.New(connector, codec, remote.Options{Log: log, QuickReads: true})
+}
+
+func newIdle() *idle.Watch { return idle.New(0) }
+
+func newOptions(watch *idle.Watch) driver.Options { return driver.Options{Occupied: watch.Occupied} }
+
+func newSockets(config settings.Daemon, paths settings.Paths, log *slog.Logger) front.Opener {
+	return func() (*front.Sockets, error) { return front.Open(nil, config, paths, log) }
+}
+
+// absent stands for hook programs and the watchdog of a service manager.
+type absent struct{}
+
+func newSite() front.Site         { return absent{} }
+func newWatchdog() front.Watchdog { return absent{} }
+
+func (absent) Daemon(context.Context, string, string, string) error  { return nil }
+func (absent) Refresh() error                                        { return nil }
+func (absent) Watchdog(context.Context, func(context.Context) error) {}
