@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -64,9 +65,20 @@ func (c *Call) ReplyFiles(body Body, files ...*os.File) {
 
 // Fail answers with an error. Texts longer than a client accepts are cut.
 func (c *Call) Fail(failure *protocol.Error) {
-	if c.unanswered() {
-		c.answer = encodeError(c.packet.Header, frame.Reply, failure)
+	if !c.unanswered() {
+		return
 	}
+	c.answer = encodeError(c.packet.Header, frame.Reply, failure)
+	if log := c.session.log; log.Enabled(c.session.ctx, slog.LevelDebug) {
+		log.Debug("call failed", "procedure", c.procedure.Name, "code", failure.Code, "error", textOf(failure))
+	}
+}
+
+func textOf(failure *protocol.Error) string {
+	if failure.Message == nil {
+		return ""
+	}
+	return *failure.Message
 }
 
 // FailDecoding answers that the arguments could not be decoded.
@@ -130,6 +142,9 @@ func (c *Call) handle() {
 	c.procedure.Handle(c.session.ctx, c)
 	if c.answer == nil {
 		c.Fail(silentFailure())
+	}
+	if log := c.session.log; log.Enabled(c.session.ctx, slog.LevelDebug) {
+		log.Debug("call served", "procedure", c.procedure.Name, "serial", c.packet.Header.Serial)
 	}
 }
 

@@ -164,6 +164,8 @@ func (s *Session) serve() {
 	if start := s.server.options.Start; start != nil {
 		start(s)
 	}
+	s.log.Debug("client connected", "uid", s.caller.UID, "pid", s.caller.PID, "readonly", s.caller.ReadOnly)
+	defer s.log.Debug("client gone")
 	if limit := s.server.options.AuthLimit; limit > 0 && !s.Authenticated() {
 		s.patience.begin(s, limit)
 	}

@@ -99,6 +99,7 @@ func (d *Daemon) Run(ctx context.Context, begun func()) error {
 	}
 	d.serve(ctx, sockets)
 	d.ready()
+	d.Log.Info("clients are served")
 	begun()
 	d.work.Go(func() { d.autostart(ctx) })
 	d.work.Go(func() { d.Watchdog.Watchdog(ctx, d.alive) })

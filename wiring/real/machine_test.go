@@ -35,6 +35,7 @@ type machine struct {
 	wrap   []string // put before the daemon's command line
 	args   []string // of the daemon; nil: --verbose
 	env    []string // for the daemon, beyond our own
+	dir    string   // the daemon's working directory; empty: ours
 	notify *net.UnixConn
 
 	daemon *exec.Cmd
@@ -112,6 +113,7 @@ func (m *machine) prepare() *exec.Cmd {
 	}
 	line := append(append(append([]string{}, m.wrap...), program("virtlxcd"), "--prefix", m.prefix), args...)
 	command := exec.Command(line[0], line[1:]...)
+	command.Dir = m.dir
 	command.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(m.prefix, "notify")), m.env...)
 	return command
 }
@@ -120,14 +122,22 @@ func (m *machine) prepare() *exec.Cmd {
 func (m *machine) ready() {
 	m.t.Helper()
 	message := make([]byte, 4096)
-	require.NoError(m.t, m.notify.SetReadDeadline(time.Now().Add(patience)))
-	for {
+	for end := time.Now().Add(patience); ; {
+		require.NoError(m.t, m.notify.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
 		n, err := m.notify.Read(message)
-		require.NoError(m.t, err, "the daemon did not become ready:\n%s", m.log)
 		if strings.Contains(string(message[:n]), "READY=1") {
 			return
 		}
+		if err != nil && (m.gone() || time.Now().After(end)) {
+			require.NoError(m.t, err, "the daemon did not become ready:\n%s", m.log)
+		}
 	}
+}
+
+// gone says whether the daemon has ended and nobody has waited for it.
+func (m *machine) gone() bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(m.pid()) + "/stat")
+	return err != nil || strings.Contains(string(stat), ") Z ")
 }
 
 // kill ends the daemon the hard way.

@@ -77,8 +77,7 @@ func (m *machine) shellCommands() map[string]scriptCommand {
 
 // scriptDaemon takes the script's directory as the daemon's.
 func (m *machine) scriptDaemon(ts *testscript.TestScript, neg bool, args []string) {
-	m.args = append([]string{}, args...)
-	m.env = nil
+	m.args, m.env, m.dir = append([]string{}, args...), nil, ts.MkAbs(".")
 	for _, name := range []string{"LIBVIRT_DEBUG", "LIBVIRT_LOG_FILTERS", "LIBVIRT_LOG_OUTPUTS"} {
 		if value := ts.Getenv(name); value != "" {
 			m.env = append(m.env, name+"="+value)
@@ -155,6 +154,7 @@ func (m *machine) scriptEnded(ts *testscript.TestScript, _ bool, args []string) 
 	killer.Stop()
 	status := m.daemon.ProcessState.ExitCode()
 	m.daemon = nil
+	m.heard() // what it said is of no interest to the next one
 	if status != wanted {
 		ts.Fatalf("the daemon ended with %d (%v)", status, err)
 	}

@@ -69,15 +69,14 @@ func (m *Machines) follow() {
 		case <-m.kick:
 		case <-timer.C:
 		}
-		settling := m.examine(signal.Event == bus.Disconnected)
+		next := m.examine(signal.Event == bus.Disconnected)
 		m.registerAll()
-		switch {
-		case settling:
-			timer.Reset(m.patience.settle)
-		case m.pending():
-			timer.Reset(m.patience.hold)
-		default:
-			timer.Stop()
+		if next == 0 && m.pending() {
+			next = m.patience.hold
+		}
+		timer.Stop()
+		if next > 0 {
+			timer.Reset(next)
 		}
 	}
 }
@@ -91,11 +90,11 @@ func newOwner(signal bus.Signal) string {
 	return owner
 }
 
-// examine finds out what the host has and says whether that may change on its
-// own. What was there and is not now gets a little time to come back: a restart
-// is no reason for a container to do without.
-func (m *Machines) examine(disconnected bool) (settling bool) {
-	err := error(fault.New(fault.System, fault.Host, "there is no system bus"))
+// examine finds out what the host has and returns when to do so again, zero if
+// signals will tell. What was there and is not now gets a little time to come
+// back: a restart is no reason for a container to do without.
+func (m *Machines) examine(disconnected bool) time.Duration {
+	err := error(fault.New(fault.UnsupportedOperation, fault.Host, "there is no system bus"))
 	if !disconnected {
 		err = m.probe()
 	}
@@ -111,14 +110,21 @@ func (m *Machines) examine(disconnected bool) (settling bool) {
 	}
 	now := m.state
 	m.mu.Unlock()
+	if m.ctx.Err() != nil {
+		return 0
+	}
 	switch {
-	case m.ctx.Err() != nil:
 	case now == usable:
 		m.host.works()
-	case now == absent && err != nil:
+	case now == unsettled:
+		return m.patience.settle
+	case err != nil:
 		m.host.fails(err, 0)
+		if fault.KindOf(err) != fault.UnsupportedOperation {
+			return m.patience.hold // nobody tells when a bus that hangs goes on
+		}
 	}
-	return now == unsettled
+	return 0
 }
 
 // settle answers who waits. The lock is held.

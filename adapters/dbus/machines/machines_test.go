@@ -20,7 +20,7 @@ const (
 )
 
 func machine(name string) ports.Machine {
-	return ports.Machine{Name: name, UUID: [16]byte{7}, Partition: "/machine", Holder: 4711, Leader: 4712, Links: []int{3, 5}}
+	return ports.Machine{Name: name, UUID: [16]byte{7}, Partition: "/machine", Holder: 4711, Leader: 4712, Links: []int{3, 0, 5}}
 }
 
 func TestLife(t *testing.T) {
@@ -268,6 +268,23 @@ func TestHangingBus(t *testing.T) {
 		assert.Empty(t, m.Place(t.Context(), "/machine", "lxc-1-a"))
 	}
 	assert.Less(t, time.Since(begun), 200*time.Millisecond)
+}
+
+// A bus that hangs for longer than anybody waits is found again, though no
+// signal tells.
+func TestHangingBusGoesOn(t *testing.T) {
+	h := newHost(t)
+	var log record
+	m := open(t, h.Address, log.logger())
+	m.patience.call = 50 * time.Millisecond
+	require.NotEmpty(t, m.Place(t.Context(), "/machine", "lxc-1-a"))
+	h.Signal(t, syscall.SIGSTOP)
+	m.look()
+	require.Eventually(t, func() bool { return log.at("WARN") == 1 }, within, often)
+	assert.Empty(t, m.Place(t.Context(), "/machine", "lxc-1-a"))
+	h.Signal(t, syscall.SIGCONT)
+	require.Eventually(t, func() bool { return log.at("INFO") == 1 }, within, often)
+	require.NoError(t, m.Enclose(t.Context(), machine("lxc-1-a")))
 }
 
 func TestManyAtOnce(t *testing.T) {

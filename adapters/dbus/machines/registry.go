@@ -161,9 +161,11 @@ func (m *Machines) enter(ctx context.Context, machine ports.Machine) error {
 
 // call registers, with the links if machined can take them.
 func (m *Machines) call(ctx context.Context, machine ports.Machine) error {
-	links := make([]int32, len(machine.Links))
-	for i, index := range machine.Links {
-		links[i] = int32(index)
+	links := []int32{} // machined refuses all if one is no index
+	for _, index := range machine.Links {
+		if index > 0 {
+			links = append(links, int32(index))
+		}
 	}
 	args := []any{machine.Name, machine.UUID[:], "libvirt-lxc", "container", uint32(machine.Leader), ""}
 	m.mu.Lock()
