@@ -1,11 +1,12 @@
 # The first client activates the service; containers outlive whatever happens to
 # the daemon and to the service manager.
+sed -i 's/^#log_level.*/log_level = 2/' /etc/libvirt/virtlxcd.conf
 systemctl start virtlxcd.socket
-expect '^active' systemctl is-active virtlxcd-ro.socket
-expect '^active' systemctl is-active virtlxcd-admin.socket
 refuse '^inactive' systemctl is-active virtlxcd.service
 expect 'Id +Name' virsh list
 expect '^active' systemctl is-active virtlxcd.service
+expect '^active' systemctl is-active virtlxcd-ro.socket
+expect '^active' systemctl is-active virtlxcd-admin.socket
 
 ip link add br0 type bridge
 guest web '' "<interface type='bridge'><source bridge='br0'/></interface>"
@@ -17,7 +18,7 @@ machine=$(machine_of web)
 init=$(init_of web)
 expect "Name:.*sleep|State: " cat "/proc/$init/status"
 expect 'Unit=machine-lxc' machinectl show "$machine"
-expect 'NetworkInterfaces=[0-9]+' machinectl show "$machine"
+expect 'Iface: vnet[0-9]+' machinectl status --no-pager "$machine"
 scope=$(machinectl show -p Unit --value "$machine")
 expect '^machine.slice' systemctl show -p Slice --value "$scope"
 expect '^yes' systemctl show -p Delegate --value "$scope"

@@ -13,7 +13,7 @@ expect() {
 	local text=$1 out
 	shift
 	out=$("$@" 2>&1) || { echo "failed: $*: $out"; return 1; }
-	grep -qE -- "$text" <<<"$out" || { echo "'$*' printed '$out', not '$text'"; return 1; }
+	grep -qE -- "$text" <<<"$out" || { echo "'$*' printed '${out:0:2000}', not '$text'"; return 1; }
 }
 
 # refuse TEXT COMMAND...: the command fails and prints TEXT.
@@ -21,7 +21,7 @@ refuse() {
 	local text=$1 out
 	shift
 	if out=$("$@" 2>&1); then echo "succeeded: $*: $out"; return 1; fi
-	grep -qE -- "$text" <<<"$out" || { echo "'$*' printed '$out', not '$text'"; return 1; }
+	grep -qE -- "$text" <<<"$out" || { echo "'$*' printed '${out:0:2000}', not '$text'"; return 1; }
 }
 
 # absent COMMAND...: the command fails, whatever it prints.
@@ -44,8 +44,10 @@ guest() {
 	mkdir -p "/srv/$name/bin" "/srv/$name/proc" "/srv/$name/sys" "/srv/$name/dev" "/srv/$name/tmp"
 	cp /bin/busybox "/srv/$name/bin/"
 	for tool in sh sleep cat trap kill echo; do ln -sf busybox "/srv/$name/bin/$tool"; done
+	local line=${2//&/&amp;}
+	line=${line//</&lt;}
 	local tags="<init>/bin/sleep</init><initarg>100000</initarg>"
-	[ -z "${2:-}" ] || tags="<init>/bin/sh</init><initarg>-c</initarg><initarg>$2</initarg>"
+	[ -z "${2:-}" ] || tags="<init>/bin/sh</init><initarg>-c</initarg><initarg>$line</initarg>"
 	cat >"/tmp/$name.xml" <<XML
 <domain type='lxc'><name>$name</name><memory unit='MiB'>64</memory>
 <os><type>exe</type>$tags</os>
