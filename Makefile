@@ -28,7 +28,7 @@ demo: build
 
 # Everything that can be tested: as root all of it, else what needs no root.
 test:
-	@.ci/packages.sh virsh python3-libvirt busybox ip gcc script setsid unshare || [ "$$(id -u)" -ne 0 ]
+	@.ci/packages.sh virsh virt-admin python3-libvirt busybox ip ss gcc ps script setsid unshare nsenter setpriv dbus-daemon mmdebstrap || [ "$$(id -u)" -ne 0 ]
 	@.ci/test.sh
 
 # Seconds: format, vet, lint, imports, generated files, modules.

@@ -73,6 +73,7 @@ part imports imports
 part "generated protocol" generated
 part "generated injectors" injectors
 part modules modules
+part "manual pages" .ci/man.sh
 if [ ${#failed[@]} -gt 0 ]; then
 	echo "check: FAILED: $(IFS=,; echo "${failed[*]}")"
 	exit 1

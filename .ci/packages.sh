@@ -8,13 +8,14 @@ set -euo pipefail
 # package names the Debian package of a program.
 package() {
 	case $1 in
-	virsh) echo libvirt-clients ;;
+	virsh | virt-admin) echo libvirt-clients ;;
 	python3-libvirt) echo python3-libvirt ;;
 	busybox) echo busybox-static ;;
-	ip) echo iproute2 ;;
+	ip | ss) echo iproute2 ;;
+	groff) echo groff-base ;;
 	gcc) echo gcc libc6-dev ;;
 	script) echo bsdutils ;;
-	setsid | unshare) echo util-linux ;;
+	setsid | unshare | nsenter | setpriv) echo util-linux ;;
 	ps) echo procps ;;
 	*) echo "$1" ;;
 	esac

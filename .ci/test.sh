@@ -5,7 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-concurrent=(./app/... ./adapters/rpc/... ./adapters/control/... ./wiring/controller ./wiring/daemon)
+concurrent=(./app/... ./adapters/rpc/... ./adapters/control/... ./adapters/dbus/... ./adapters/systemd ./adapters/hooks
+	./adapters/logging ./adapters/audit ./adapters/background ./wiring/front ./wiring/controller ./wiring/daemon)
 [ ! -d wiring/harness ] || concurrent+=(./wiring/harness/...)
 
 judge=$(mktemp -d)

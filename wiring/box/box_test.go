@@ -37,6 +37,30 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestPackages runs the tests of packages that need a booted system in one.
+func TestPackages(t *testing.T) {
+	need(t)
+	programs := t.TempDir()
+	args := []string{"run", "-g", "hybrid", "-c", programs + ":/tests"}
+	inside := "set -e"
+	for _, name := range []string{"dbus/machines", "dbus/login", "linux/cgroup"} {
+		program := strings.ReplaceAll(name, "/", "-")
+		build := exec.Command("go", "test", "-c", "-o", filepath.Join(programs, program), "virtlxcd/adapters/"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := build.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		inside += "; cd /tmp; /tests/" + program + " -test.v -test.run Box"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	command := exec.CommandContext(ctx, rig, append(args, "bash -c '"+inside+"'")...)
+	command.WaitDelay = 10 * time.Second
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.NotContains(t, string(out), "--- SKIP")
+	require.Contains(t, string(out), "--- PASS: TestBox")
+}
+
 // need skips where no box can be had, and says why.
 func need(t *testing.T) {
 	t.Helper()
