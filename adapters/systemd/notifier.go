@@ -29,7 +29,8 @@ type Notifier struct {
 
 var _ ports.Notifier = (*Notifier)(nil)
 
-// sendLimit is how long a message may wait for a service manager that does not read.
+// sendLimit is how long a message may wait for a service manager that does not
+// read. After one that waited in vain none waits until the manager reads again.
 const sendLimit = 5 * time.Second
 
 // NewNotifier returns the notifier of this process. It takes the variables out
@@ -61,14 +62,28 @@ func (n *Notifier) Reloading() error {
 func (n *Notifier) Stopping() error { return n.send(daemon.SdNotifyStopping, nil) }
 
 // Status shows text to administrators. Lines separate messages, so it becomes one.
+// It never waits: a service manager that is busy misses it.
 func (n *Notifier) Status(text string) error {
-	return n.send("STATUS="+strings.NewReplacer("\n", " ", "\x00", " ").Replace(text), nil)
+	if n.present() {
+		_ = n.transmit("STATUS="+strings.NewReplacer("\n", " ", "\x00", " ").Replace(text), nil, unix.MSG_DONTWAIT)
+	}
+	return nil
 }
 
 // Extend asks for that much time from now on, for a start or stop that takes
 // longer than the service manager allows. Repeat it before it is over.
 func (n *Notifier) Extend(by time.Duration) error {
 	return n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()), nil)
+}
+
+// LastWords returns what shows administrators why the daemon failed: a service
+// manager that starts it again shows nothing of the log until that succeeds. To be
+// called before NewNotifier, which takes the address away.
+func LastWords() (tell func(why error)) {
+	n := &Notifier{address: os.Getenv("NOTIFY_SOCKET"), log: slog.New(slog.DiscardHandler)}
+	return func(why error) {
+		_ = n.Status(why.Error()) // there is nobody left to be told that it failed
+	}
 }
 
 // present says whether there is a service manager to speak to.
@@ -80,13 +95,17 @@ func (n *Notifier) send(message string, file *os.File) error {
 	if !n.present() {
 		return nil
 	}
+	flags := 0
+	if n.lost.Load() {
+		flags = unix.MSG_DONTWAIT
+	}
 	if file == nil {
-		n.judge(n.transmit(message, nil))
+		n.judge(n.transmit(message, nil, flags))
 		return nil
 	}
 	conn, err := file.SyscallConn()
 	if err == nil {
-		err = conn.Control(func(fd uintptr) { n.judge(n.transmit(message, unix.UnixRights(int(fd)))) })
+		err = conn.Control(func(fd uintptr) { n.judge(n.transmit(message, unix.UnixRights(int(fd)), flags)) })
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Internal, "cannot leave a descriptor with the service manager")
@@ -95,7 +114,7 @@ func (n *Notifier) send(message string, file *os.File) error {
 }
 
 // transmit uses a new socket each time: the service manager may have been replaced.
-func (n *Notifier) transmit(message string, rights []byte) error {
+func (n *Notifier) transmit(message string, rights []byte, flags int) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -106,7 +125,7 @@ func (n *Notifier) transmit(message string, rights []byte) error {
 		return err
 	}
 	for {
-		err = unix.Sendmsg(fd, []byte(message), rights, &unix.SockaddrUnix{Name: n.address}, unix.MSG_NOSIGNAL)
+		err = unix.Sendmsg(fd, []byte(message), rights, &unix.SockaddrUnix{Name: n.address}, flags|unix.MSG_NOSIGNAL)
 		if !errors.Is(err, unix.EINTR) {
 			return err
 		}

@@ -253,3 +253,29 @@ func TestWatchdogOfOthers(t *testing.T) {
 		assert.Equal(t, test.warns, strings.Contains(log.String(), "level=WARN"), "%v: %s", test, log.String())
 	}
 }
+
+// A service manager that does not read holds up what is not urgent never, and the
+// rest once.
+func TestManagerThatDoesNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	defer socket.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	n := NewNotifier(slog.New(slog.DiscardHandler))
+	const many = 10000 // would take a day if each waited
+	for range many {
+		require.NoError(t, n.Status("busy"))
+	}
+	assert.False(t, n.lost.Load(), "a status that is missed is no loss")
+	n.lost.Store(true) // as after the one that waited
+	for range many {
+		require.NoError(t, n.Ready())
+	}
+	message := make([]byte, 100)
+	length, err := socket.Read(message)
+	require.NoError(t, err)
+	assert.Equal(t, "STATUS=busy", string(message[:length]))
+	require.NoError(t, n.Ready())
+	assert.False(t, n.lost.Load(), "it reads again")
+}

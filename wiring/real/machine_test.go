@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +35,7 @@ type machine struct {
 	args   []string // of the daemon; nil: --verbose
 	env    []string // for the daemon, beyond our own
 	dir    string   // the daemon's working directory; empty: ours
-	notify *net.UnixConn
+	notify *manager
 
 	daemon *exec.Cmd
 	log    *output
@@ -82,9 +81,7 @@ func prepared(t *testing.T) *machine {
 		}
 	})
 	m.netns = newNetns(t)
-	m.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(prefix, "notify"), Net: "unixgram"})
-	require.NoError(t, err)
-	t.Cleanup(func() { m.notify.Close() })
+	m.notify = newManager(t, prefix)
 	m.root = m.makeRoot("root")
 	t.Cleanup(m.end)
 	return m
@@ -121,17 +118,7 @@ func (m *machine) prepare() *exec.Cmd {
 // ready waits for the daemon's word that it serves.
 func (m *machine) ready() {
 	m.t.Helper()
-	message := make([]byte, 4096)
-	for end := time.Now().Add(patience); ; {
-		require.NoError(m.t, m.notify.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
-		n, err := m.notify.Read(message)
-		if strings.Contains(string(message[:n]), "READY=1") {
-			return
-		}
-		if err != nil && (m.gone() || time.Now().After(end)) {
-			require.NoError(m.t, err, "the daemon did not become ready:\n%s", m.log)
-		}
-	}
+	require.True(m.t, m.notify.await("READY=1", m.gone), "the daemon did not become ready:\n%s", m.log)
 }
 
 // gone says whether the daemon has ended and nobody has waited for it.

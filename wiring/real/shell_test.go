@@ -102,38 +102,14 @@ func (m *machine) scriptDaemon(ts *testscript.TestScript, neg bool, args []strin
 	if err == nil {
 		ts.Fatalf("the daemon ended without an error:\n%s%s", &stdout, &stderr)
 	}
-	if word := m.heard(); strings.Contains(word, "READY=1") {
+	if word := m.notify.heard(); strings.Contains(word, "READY=1") {
 		ts.Fatalf("the daemon that failed had said %q", word)
 	}
 }
 
-// heard is what the service manager was told so far and nobody has read.
-func (m *machine) heard() string {
-	var words strings.Builder
-	message := make([]byte, 4096)
-	for {
-		_ = m.notify.SetReadDeadline(time.Now().Add(time.Millisecond))
-		n, err := m.notify.Read(message)
-		if err != nil {
-			return words.String()
-		}
-		words.Write(message[:n])
-		words.WriteByte('\n')
-	}
-}
-
 func (m *machine) scriptTold(ts *testscript.TestScript, _ bool, args []string) {
-	wanted := regexp.MustCompile(args[0])
-	message := make([]byte, 4096)
-	ts.Check(m.notify.SetReadDeadline(time.Now().Add(patience)))
-	for {
-		n, err := m.notify.Read(message)
-		if err != nil {
-			ts.Fatalf("the service manager was never told %s", args[0])
-		}
-		if wanted.Match(message[:n]) {
-			return
-		}
+	if !m.notify.await(args[0], m.gone) {
+		ts.Fatalf("the service manager was never told %s", args[0])
 	}
 }
 
@@ -154,7 +130,7 @@ func (m *machine) scriptEnded(ts *testscript.TestScript, _ bool, args []string) 
 	killer.Stop()
 	status := m.daemon.ProcessState.ExitCode()
 	m.daemon = nil
-	m.heard() // what it said is of no interest to the next one
+	m.notify.heard() // what it said is of no interest to the next one
 	if status != wanted {
 		ts.Fatalf("the daemon ended with %d (%v)", status, err)
 	}

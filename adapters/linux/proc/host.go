@@ -14,8 +14,8 @@ import (
 // Host is the ports.HostInfo of the machine whose files lie below a root.
 type Host struct {
 	root  string
-	uuid  [16]byte // set by an administrator; zero: look for one
-	files []string // where one is looked for
+	uuid  [16]byte                   // set by an administrator; zero: look for one
+	files []string                   // where one is looked for
 	fixed atomic.Pointer[host.Facts] // the part that is read once
 	place atomic.Pointer[topology]
 }

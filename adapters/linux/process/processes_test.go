@@ -397,7 +397,7 @@ func TestSharedPipeIsTheHostsOwn(t *testing.T) {
 
 func TestPIDNamespace(t *testing.T) {
 	p := open(t, newProcesses(t), shell(t).PID)
-	inode, err := p.PIDNamespace()
+	inode, err := p.(ports.PIDNamespaced).PIDNamespace()
 	require.NoError(t, err)
 	link, err := os.Readlink("/proc/self/ns/pid")
 	require.NoError(t, err)
