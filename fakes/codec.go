@@ -65,6 +65,29 @@ func (c *Codec) Parse(document string) (*container.Definition, error) {
 	return d, nil
 }
 
+// ParseStored watches what is drawn.
+func (c *Codec) ParseStored(document string) (*container.Definition, ports.Drawn, error) {
+	watched := &watchedEntropy{Entropy: c.entropy}
+	d, err := NewCodec(watched).Parse(document)
+	return d, watched.drawn, err
+}
+
+// watchedEntropy notes what was asked of it.
+type watchedEntropy struct {
+	ports.Entropy
+	drawn ports.Drawn
+}
+
+func (w *watchedEntropy) NewUUID() (container.UUID, error) {
+	w.drawn.UUID = true
+	return w.Entropy.NewUUID()
+}
+
+func (w *watchedEntropy) NewMAC() ([6]byte, error) {
+	w.drawn.Addresses = true
+	return w.Entropy.NewMAC()
+}
+
 func parseLine(d *container.Definition, line string) error {
 	words, err := split(line)
 	if err != nil || len(words) == 0 {

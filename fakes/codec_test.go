@@ -150,3 +150,19 @@ func FuzzCodec(f *testing.F) {
 		assert.Equal(t, text, c.Format(again, ports.Format{ID: container.NoID}))
 	})
 }
+
+func TestCodecTellsWhatWasDrawn(t *testing.T) {
+	c := codec(t)
+	for document, want := range map[string]ports.Drawn{
+		"name web\n":                     {UUID: true},
+		"name web\nlink bridge br0\n":    {UUID: true, Addresses: true},
+		c.Format(full(), ports.Format{}): {},
+	} {
+		d, drawn, err := c.ParseStored(document)
+		require.NoError(t, err)
+		assert.Equal(t, want, drawn, document)
+		_, again, err := c.ParseStored(c.Format(d, ports.Format{}))
+		require.NoError(t, err)
+		assert.Zero(t, again)
+	}
+}

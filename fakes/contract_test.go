@@ -53,6 +53,7 @@ func TestStoreContract(t *testing.T) {
 		return porttest.StoreHarness{
 			Store:        NewStore(h),
 			Reopen:       func(*testing.T) ports.Store { return NewStore(h) },
+			StripUUID:    func(_ *testing.T, name string) { h.StripUUID(name) },
 			Damage:       func(_ *testing.T, name string) { h.DamageDefinition(name) },
 			DamageStatus: func(_ *testing.T, name string) { h.DamageStatus(name) },
 			Fill: func(*testing.T) func() {

@@ -16,12 +16,17 @@ func NewEntropy(host *Host) *Entropy { return &Entropy{host} }
 // NewUUID returns the next UUID.
 func (e *Entropy) NewUUID() (uuid container.UUID, err error) {
 	err = e.host.do(context.Background(), "Entropy.NewUUID", func() error {
-		e.host.entropy++
-		uuid = container.UUID{6: 0x40, 8: 0x80}
-		binary.BigEndian.PutUint32(uuid[12:], e.host.entropy)
+		uuid = e.host.nextUUID()
 		return nil
 	})
 	return uuid, err
+}
+
+func (h *Host) nextUUID() container.UUID {
+	h.entropy++
+	uuid := container.UUID{6: 0x40, 8: 0x80}
+	binary.BigEndian.PutUint32(uuid[12:], h.entropy)
+	return uuid
 }
 
 // NewMAC returns the next address.

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"virtlxcd/domain/device"
+	"virtlxcd/domain/fault"
 )
 
 // netns is a network namespace. It lives while a guest or an open file needs it.
@@ -126,6 +127,19 @@ func (h *Host) inside(net *netns, name string) *link {
 		}
 	}
 	return nil
+}
+
+// Index knows only links that Connect made.
+func (l *Links) Index(ctx context.Context, name string) (index int, err error) {
+	err = l.host.do(ctx, "Links.Index", func() error {
+		known := l.host.linkNamed(name)
+		if known == nil {
+			return fault.New(fault.NotFound, fault.Host, "no link '%s'", name)
+		}
+		index = known.index
+		return nil
+	})
+	return index, err
 }
 
 // Disconnect removes the pair if both index and name fit.

@@ -17,6 +17,7 @@ type disk struct {
 	marks       map[string]bool // autostart
 	statuses    map[string]*container.Status
 	damaged     map[string]bool // paths
+	anonymous   map[string]bool // names of configs whose file has no uuid
 	autostarted bool
 	full        bool
 }
@@ -24,7 +25,7 @@ type disk struct {
 func newDisk() disk {
 	return disk{
 		configs: map[string]*container.Definition{}, marks: map[string]bool{},
-		statuses: map[string]*container.Status{}, damaged: map[string]bool{},
+		statuses: map[string]*container.Status{}, damaged: map[string]bool{}, anonymous: map[string]bool{},
 	}
 }
 
@@ -51,6 +52,9 @@ func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) 
 	var bad []string
 	err = s.host.do(ctx, "Store.Load", func() error {
 		all, bad = s.host.disk.load()
+		for i := range all {
+			s.host.identify(&all[i])
+		}
 		return nil
 	})
 	if err != nil {
@@ -93,6 +97,19 @@ func (d *disk) load() (all []ports.Stored, bad []string) {
 	return all, bad
 }
 
+// identify gives a uuid to a definition whose file has none.
+func (h *Host) identify(one *ports.Stored) {
+	switch {
+	case one.Config == nil || !h.disk.anonymous[one.Config.Name]:
+		return
+	case one.Status != nil:
+		one.Config.UUID = one.Status.Definition.UUID
+	default:
+		one.Config.UUID = h.nextUUID()
+	}
+	one.Drawn.UUID = true
+}
+
 func cloneStatus(status *container.Status) *container.Status {
 	c := *status
 	c.Definition = status.Definition.Clone()
@@ -117,6 +134,7 @@ func (s *Store) SaveDefinition(ctx context.Context, definition *container.Defini
 	name := definition.Name
 	return s.write(ctx, "Store.SaveDefinition", configPath(name), func(d *disk) {
 		d.configs[name] = definition.Clone()
+		delete(d.anonymous, name)
 	})
 }
 
@@ -126,6 +144,7 @@ func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 		d := &s.host.disk
 		delete(d.configs, name)
 		delete(d.marks, name)
+		delete(d.anonymous, name)
 		delete(d.damaged, configPath(name))
 		return nil
 	})
@@ -178,6 +197,9 @@ func (s *Store) FirstStartSinceBoot(ctx context.Context) (first bool, err error)
 func (h *Host) DamageDefinition(name string) {
 	h.look(func() { h.disk.damaged[configPath(name)] = true })
 }
+
+// StripUUID takes the uuid out of a stored definition until it is saved anew.
+func (h *Host) StripUUID(name string) { h.look(func() { h.disk.anonymous[name] = true }) }
 
 // DamageStatus makes a stored status unreadable until it is saved anew.
 func (h *Host) DamageStatus(name string) {

@@ -179,7 +179,10 @@ type Event struct {
 
 // Node is about the machine.
 type Node interface {
-	// NodeFacts returns fresh facts about the machine.
+	// PublicFacts returns, fresh, what everybody may know who may connect: the
+	// machine's name and its kernel's release. All else is left zero.
+	PublicFacts(ctx context.Context) (*host.Facts, error)
+	// NodeFacts returns all facts about the machine, fresh.
 	NodeFacts(ctx context.Context) (*host.Facts, error)
 }
 

@@ -115,6 +115,8 @@ type Links interface {
 	// routes inside netns and the host end up and enslaved to the bridge. It
 	// waits for a dying link of the same name. On failure nothing is left.
 	Connect(ctx context.Context, link device.Link, netns *os.File) (index int, err error)
+	// Index is that of a link of the host, as Connect gave it. NotFound.
+	Index(ctx context.Context, name string) (int, error)
 	// Disconnect removes the host end, and with it the pair; gone is fine. It
 	// is by index and name, so a successor of the same name is not touched.
 	Disconnect(ctx context.Context, name string, index int) error

@@ -23,6 +23,8 @@ type Machines interface {
 	// without one, nothing is registered.
 	Register(ctx context.Context, machine Machine) error
 	// Release forgets the machine. Its unit ends by itself, with its last process.
+	// A machine that was never registered here, as its start was cut short by the
+	// end of another daemon, may have a unit that is yet to begin: that is ended.
 	// Unknown ones are fine.
 	Release(ctx context.Context, name string) error
 }

@@ -12,13 +12,23 @@ type Stored struct {
 	Config    *container.Definition
 	Autostart bool
 	Status    *container.Status
+	// Drawn is what Config has that its file has not: whoever uses it should save
+	// it, or it is another at the next Load.
+	Drawn Drawn
+}
+
+// Drawn says what a document left out, so that it was taken from entropy.
+type Drawn struct {
+	UUID      bool
+	Addresses bool // of one link or several
 }
 
 // Store keeps definitions and status across restarts of the daemon.
 // Methods for one container are called with its job held.
 type Store interface {
 	// Load reads all. One unreadable file is reported by damaged (path, error)
-	// and skipped, never deleted.
+	// and skipped, never deleted. A definition whose file has no uuid gets that of
+	// its status, else a new one.
 	Load(ctx context.Context, damaged func(path string, err error)) ([]Stored, error)
 	// SaveDefinition replaces the stored definition: after a failure or a power
 	// cut the old file is whole. Kind System with the errno.
@@ -44,6 +54,8 @@ type Codec interface {
 	// Parse reads and validates a document. What it leaves out (uuid, MACs) is
 	// taken from entropy. Kinds Malformed, BadDefinition, UnsupportedConfig ...
 	Parse(document string) (*container.Definition, error)
+	// ParseStored is Parse for a document that is kept, and tells what it left out.
+	ParseStored(document string) (*container.Definition, Drawn, error)
 	// Format prints a definition: id container.NoID for one that does not run.
 	Format(definition *container.Definition, how Format) string
 	// ParseStatus and FormatStatus do the same for status files.

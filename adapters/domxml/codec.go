@@ -53,6 +53,29 @@ func (c *Codec) Parse(document string) (*container.Definition, error) {
 	return def, c.checkSize(def)
 }
 
+// ParseStored is Parse that watches what is drawn.
+func (c *Codec) ParseStored(document string) (*container.Definition, ports.Drawn, error) {
+	watched := &watchedEntropy{Entropy: c.entropy}
+	def, err := New(watched, c.options).Parse(document)
+	return def, watched.drawn, err
+}
+
+// watchedEntropy notes what was asked of it.
+type watchedEntropy struct {
+	ports.Entropy
+	drawn ports.Drawn
+}
+
+func (w *watchedEntropy) NewUUID() (container.UUID, error) {
+	w.drawn.UUID = true
+	return w.Entropy.NewUUID()
+}
+
+func (w *watchedEntropy) NewMAC() ([6]byte, error) {
+	w.drawn.Addresses = true
+	return w.Entropy.NewMAC()
+}
+
 // checkSize refuses a document that grows so much when it is printed with all
 // its defaults that it could not be read again.
 func (c *Codec) checkSize(def *container.Definition) error {

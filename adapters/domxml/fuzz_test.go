@@ -1,6 +1,7 @@
 package domxml_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -18,6 +19,16 @@ func seeds(f *testing.F, wrap func(string) string) {
 	f.Add(wrap(body("<metadata xmlns:q='u'><q:a> <b/>x<!-- c --> <?p i?></q:a></metadata><x y='&#10;&#13;&#9;'> <z/> </x>")))
 	f.Add(wrap(sketch{attrs: " xmlns:lxc='u' xmlns:z='v' z:a='1'", body: "<lxc:namespace/><z:name/><memory z:q='1'/>"}.String()))
 	f.Add(wrap(sketch{attrs: lxcAttr + " xmlns:lxc='u' lxc:a='1'", body: "<n:namespace><sharenet type='pid' value='1'/></n:namespace>"}.String()))
+	for _, tag := range []string{"name", "uuid"} {
+		for _, inner := range []string{
+			"<%s a='>' b=\"'>\">x</%s>", "<%s\n\tc = '/'\r>x</%s\t>", "<%s><![CDATA[</name>]]>&#13;\r\n&amp;</%s>", "<%s><!-- </uuid> --><a/>x</%s>",
+			"<%s xmlns=''>x</%s>", "<%s xmlns = \"u\">x</%s>", "<%s a='1'xmlns=''>x</%s>", "<?%s > </a?><b:%s xmlns:b='u'/>", "<a><%s/></a><%s/>",
+		} {
+			inner = strings.ReplaceAll(inner, "%s", tag)
+			f.Add(wrap("\ufeff<?xml version='1.0'?><!-- > --><domain xmlns='' type='lxc'>" + inner + sketch{}.String()[len("<domain type='lxc'>"):]))
+			f.Add(wrap("<domain type='lxc' xmlns='u'>" + inner + sketch{}.String()[len("<domain type='lxc'>"):]))
+		}
+	}
 	f.Add(wrap(devices(bridge + "<alias name='a'/><q/><address type='x'/></interface><q xmlns='u'/>")))
 }
 
@@ -27,13 +38,14 @@ func FuzzParse(f *testing.F) {
 	seeds(f, func(document string) string { return document })
 	f.Fuzz(func(t *testing.T, document string) {
 		codec := newCodec()
-		def, err := codec.Parse(document)
+		def, drawn, err := codec.ParseStored(document)
 		if err != nil {
 			return
 		}
 		name, uuid, has, err := codec.Peek(document)
 		require.NoError(t, err)
 		assert.Equal(t, def.Name, name)
+		assert.Equal(t, drawn.UUID, !has)
 		if has {
 			assert.Equal(t, def.UUID, uuid)
 		}

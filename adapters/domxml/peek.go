@@ -7,24 +7,51 @@ import (
 	"strings"
 
 	"virtlxcd/domain/container"
+	"virtlxcd/domain/fault"
 )
 
-// Peek reads name and uuid alone and stops where it has both. It sees the
-// same ones as Parse: the first of each directly below the root.
+const (
+	// explained is up to which size a document in which Peek finds no identity is
+	// parsed for the sake of a precise answer.
+	explained = 32 << 10
+	// maxIdentity bounds the elements name and uuid, in bytes. Names that can be
+	// stored are much shorter.
+	maxIdentity = 64 << 10
+)
+
+// Peek looks for name and uuid alone and stops where it has both. It sees the
+// same ones as Parse: the first of each directly below the root. What a document
+// without a uuid costs is to read over it once, and nothing is kept.
 func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
-	s, err := newScanner(definitionLabel, document, clientLimits)
+	name, uuid, hasUUID, err = peek(document)
+	if err != nil && len(document) <= explained {
+		if _, why := c.Parse(document); why != nil {
+			err = why
+		}
+	}
+	return name, uuid, hasUUID, err
+}
+
+func peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
+	if len(document) > clientLimits.bytes {
+		return "", uuid, false, tooLong(definitionLabel, clientLimits)
+	}
+	s := skimmer{document: strings.TrimPrefix(document, "\ufeff")}
+	if err := s.run(); err != nil {
+		return "", uuid, false, err
+	}
+	name, err = s.name.content()
+	if err == nil && name == "" {
+		err = nameless()
+	}
 	if err != nil {
 		return "", uuid, false, err
 	}
-	p := peeker{scanner: s, found: map[string]*strings.Builder{}}
-	if err := p.run(); err != nil {
+	text, err := s.uuid.content()
+	if err != nil {
 		return "", uuid, false, err
 	}
-	name = p.value("name")
-	if name == "" {
-		return "", uuid, false, nameless()
-	}
-	uuid, hasUUID, err = readUUID(p.value("uuid"))
+	uuid, hasUUID, err = readUUID(text)
 	return name, uuid, hasUUID, err
 }
 
@@ -39,74 +66,34 @@ func readUUID(text string) (uuid container.UUID, has bool, err error) {
 	return uuid, true, nil
 }
 
-type peeker struct {
-	scanner *scanner
-	depth   int
-	space   string // default namespace of the root
-	found   map[string]*strings.Builder
-	inside  *strings.Builder // of the element at depth 2, if it is one of ours
-}
+// excerpt is an element as it stands in a document; empty: there is none.
+type excerpt string
 
-func (p *peeker) value(name string) string {
-	if b := p.found[name]; b != nil {
-		return b.String()
+// content is the text directly in the element.
+func (f excerpt) content() (string, error) {
+	if f == "" {
+		return "", nil
 	}
-	return ""
-}
-
-func (p *peeker) run() error {
-	for p.inside != nil || len(p.found) < 2 {
-		token, err := p.scanner.next()
+	if len(f) > maxIdentity {
+		return "", fault.New(fault.Malformed, fault.API, "%s: name or uuid are longer than %d bytes", definitionLabel, maxIdentity)
+	}
+	s, err := newScanner(definitionLabel, string(f), clientLimits)
+	if err != nil {
+		return "", err
+	}
+	var text strings.Builder
+	for {
+		token, err := s.next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return text.String(), nil
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
-		if err := p.token(token); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *peeker) token(token xml.Token) error {
-	switch token := token.(type) {
-	case xml.StartElement:
-		p.depth++
-		return p.start(token)
-	case xml.EndElement:
-		p.depth--
-		if p.depth == 1 {
-			p.inside = nil
-		}
-	case xml.CharData:
-		if p.depth == 2 && p.inside != nil {
-			p.inside.Write(token)
+		if data, ok := token.(xml.CharData); ok && len(s.stack) == 1 {
+			text.Write(data)
 		}
 	}
-	return nil
-}
-
-func (p *peeker) start(token xml.StartElement) error {
-	space := p.space
-	for _, a := range token.Attr {
-		if prefix, declares := declaration(a.Name); declares && prefix == "" {
-			space = a.Value
-		}
-	}
-	name := qualified(token.Name)
-	switch p.depth {
-	case 1:
-		p.space = space
-		return checkRoot(name)
-	case 2:
-		if (name == "name" || name == "uuid") && space == "" && p.found[name] == nil {
-			p.inside = &strings.Builder{}
-			p.found[name] = p.inside
-		}
-	}
-	return nil
 }
 
 func checkRoot(name string) error {

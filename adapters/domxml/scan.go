@@ -44,7 +44,7 @@ type scanner struct {
 
 func newScanner(label, document string, limits limits) (*scanner, error) {
 	if len(document) > limits.bytes {
-		return nil, fault.New(fault.Malformed, fault.API, "%s: the document is longer than %d bytes", label, limits.bytes)
+		return nil, tooLong(label, limits)
 	}
 	document = strings.TrimPrefix(document, "\ufeff")
 	s := &scanner{label: label, document: document, limits: limits}
@@ -53,6 +53,10 @@ func newScanner(label, document string, limits limits) (*scanner, error) {
 	}
 	s.decoder = xml.NewDecoder(strings.NewReader(document))
 	return s, nil
+}
+
+func tooLong(label string, limits limits) error {
+	return fault.New(fault.Malformed, fault.API, "%s: the document is longer than %d bytes", label, limits.bytes)
 }
 
 // checkCharacters covers what the decoder lets pass in comments.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"strings"
 
@@ -38,6 +39,15 @@ func (jsonCodec) Parse(document string) (*container.Definition, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func (c jsonCodec) ParseStored(document string) (*container.Definition, ports.Drawn, error) {
+	d, err := c.Parse(document)
+	if err != nil || d.UUID != (container.UUID{}) {
+		return d, ports.Drawn{}, err
+	}
+	rand.Read(d.UUID[:])
+	return d, ports.Drawn{UUID: true}, nil
 }
 
 func (jsonCodec) ParseStatus(document string) (*container.Status, error) {

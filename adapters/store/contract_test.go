@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"virtlxcd/domain/container"
 	"virtlxcd/ports"
 	"virtlxcd/ports/porttest"
 )
@@ -30,8 +31,16 @@ func TestContract(t *testing.T) {
 		s := openStore(t, dir)
 		damage := func(t *testing.T, path string) { require.NoError(t, os.Truncate(path, 200)) }
 		return porttest.StoreHarness{
-			Store:        s,
-			Reopen:       func(t *testing.T) ports.Store { return openStore(t, dir) },
+			Store:  s,
+			Reopen: func(t *testing.T) ports.Store { return openStore(t, dir) },
+			StripUUID: func(t *testing.T, name string) {
+				text, err := os.ReadFile(s.configPath(name))
+				require.NoError(t, err)
+				d, err := s.codec.Parse(string(text))
+				require.NoError(t, err)
+				d.UUID = container.UUID{}
+				require.NoError(t, os.WriteFile(s.configPath(name), []byte(encode(d)), 0o600))
+			},
 			Damage:       func(t *testing.T, name string) { damage(t, s.configPath(name)) },
 			DamageStatus: func(t *testing.T, name string) { damage(t, s.statusPath(name)) },
 			Fill: func(*testing.T) func() {

@@ -139,7 +139,7 @@ func (s *Store) parse(d *document) {
 			definition = d.stored.Status.Definition
 		}
 	} else {
-		definition, d.err = s.codec.Parse(text)
+		definition, d.stored.Drawn, d.err = s.codec.ParseStored(text)
 		d.stored.Config = definition
 		d.stored.Autostart = s.marked(d.name)
 	}

@@ -20,6 +20,9 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 		if d.err == nil && definition == nil {
 			continue // gone since the directory was listed
 		}
+		if known := byName[d.name]; d.err == nil && known != nil && d.stored.Drawn.UUID {
+			definition.UUID = known.Status.Definition.UUID
+		}
 		if d.err == nil {
 			d.err = clash(byName[d.name], holders, definition)
 		}
@@ -29,7 +32,7 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 		}
 		holders[definition.UUID] = d.name
 		if known := byName[d.name]; known != nil {
-			known.Config, known.Autostart = d.stored.Config, d.stored.Autostart
+			known.Config, known.Autostart, known.Drawn = d.stored.Config, d.stored.Autostart, d.stored.Drawn
 			continue
 		}
 		byName[d.name] = &d.stored

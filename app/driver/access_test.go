@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +51,10 @@ var asking = map[string]struct {
 		_, err := c.List(ctx, container.Filter{})
 		return err
 	}, "connect.search-domains , domain.getattr web", ""},
+	"PublicFacts": {func(ctx context.Context, c ports.Connection) error {
+		_, err := c.PublicFacts(ctx)
+		return err
+	}, "connect.getattr ", ""},
 	"NodeFacts": {func(ctx context.Context, c ports.Connection) error { _, err := c.NodeFacts(ctx); return err }, "connect.read ", ""},
 	"Define": {func(ctx context.Context, c ports.Connection) error {
 		_, err := c.Define(ctx, document(plain("web", 1)), true)
@@ -264,12 +269,24 @@ func TestSubscriptionsBelongToTheirConnection(t *testing.T) {
 }
 
 // slowAccess takes a moment to answer about a container.
-type slowAccess struct{ ports.Access }
+type slowAccess struct {
+	ports.Access
+	asking *atomic.Int32 // how many wait now
+	most   *atomic.Int32 // did ever
+}
+
+func newSlowAccess(behind ports.Access) slowAccess {
+	return slowAccess{behind, new(atomic.Int32), new(atomic.Int32)}
+}
 
 func (a slowAccess) Check(ctx context.Context, caller access.Caller, p access.Permission, object ports.AccessObject) error {
 	if object.Name == "" {
 		return nil
 	}
+	if now := a.asking.Add(1); now > a.most.Load() {
+		a.most.Store(now)
+	}
+	defer a.asking.Add(-1)
 	select {
 	case <-time.After(time.Second):
 		return a.Access.Check(ctx, caller, p, object)
@@ -285,7 +302,7 @@ func TestSlowChecksHoldNobodyUp(t *testing.T) {
 		for i := range 10 {
 			r.define(plain(fmt.Sprint("c", i), byte(i+1)))
 		}
-		r.wrap = func(p *driver.Ports) { p.Access = slowAccess{p.Access} }
+		r.wrap = func(p *driver.Ports) { p.Access = newSlowAccess(p.Access) }
 		r.restart(nil)
 		listed := make(chan int, 1)
 		go func() {
@@ -298,10 +315,87 @@ func TestSlowChecksHoldNobodyUp(t *testing.T) {
 		r.start("c0")
 		assert.Equal(t, time.Second, time.Since(begun), "its own check alone")
 		assert.Equal(t, 10, <-listed, "as it was when asked")
-		ctx, cancel := context.WithTimeout(r.ctx, 2500*time.Millisecond)
-		defer cancel()
-		_, err := r.client.List(ctx, container.Filter{})
-		assert.ErrorIs(t, err, fault.Aborted)
+		for _, patience := range []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 2500 * time.Millisecond} {
+			begun = time.Now()
+			ctx, cancel := context.WithTimeout(r.ctx, patience)
+			_, err := r.client.List(ctx, container.Filter{})
+			assert.ErrorIs(t, err, fault.Aborted)
+			assert.Equal(t, patience, time.Since(begun))
+			cancel()
+		}
 		r.settle()
 	})
+}
+
+// deniedNames are never seen, after a while of thought.
+type deniedNames struct {
+	slowAccess
+	names map[string]bool
+}
+
+func (a deniedNames) Check(ctx context.Context, caller access.Caller, p access.Permission, object ports.AccessObject) error {
+	if err := a.slowAccess.Check(ctx, caller, p, object); err != nil || !a.names[object.Name] {
+		return err
+	}
+	return fault.Denied("test")
+}
+
+// TestSlowChecksOfAList are made several at a time, and the order stays.
+func TestSlowChecksOfAList(t *testing.T) {
+	bench(t, func(r *rig) {
+		var want []string
+		hidden := map[string]bool{}
+		for i := range 41 {
+			name := fmt.Sprintf("c%02d", i)
+			r.define(plain(name, byte(i+1)))
+			if hidden[name] = i%5 == 0 || i == 40; !hidden[name] {
+				want = append(want, name)
+			}
+		}
+		slow := newSlowAccess(nil)
+		r.wrap = func(p *driver.Ports) {
+			slow.Access = p.Access
+			p.Access = deniedNames{slow, hidden}
+		}
+		r.restart(nil)
+		begun := time.Now()
+		all, err := r.client.List(r.ctx, container.Filter{Off: true})
+		require.NoError(t, err)
+		assert.Equal(t, want, namesOf(all))
+		assert.Equal(t, 6*time.Second, time.Since(begun), "one, and five times eight")
+		assert.EqualValues(t, 8, slow.most.Load())
+	})
+}
+
+// TestQuickChecksOfAList are made one after the other: nothing would be gained.
+func TestQuickChecksOfAList(t *testing.T) {
+	bench(t, func(r *rig) {
+		var want []string
+		for i := range 150 {
+			name := fmt.Sprintf("c%03d", i)
+			r.define(plain(name, byte(i+1)))
+			want = append(want, name)
+		}
+		r.settle() // events are about rights too
+		seen := len(r.host.Asked())
+		all, err := r.client.List(r.ctx, container.Filter{})
+		require.NoError(t, err)
+		assert.Equal(t, want, namesOf(all))
+		var asked []string
+		for _, question := range r.host.Asked()[seen+1:] {
+			asked = append(asked, strings.TrimPrefix(question, "0 domain.getattr "))
+		}
+		assert.Equal(t, want, asked)
+		ended, cancel := context.WithCancel(r.ctx)
+		cancel()
+		_, err = r.client.List(ended, container.Filter{})
+		assert.ErrorIs(t, err, fault.Aborted)
+	})
+}
+
+func namesOf(all []*container.Snapshot) (names []string) {
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	return names
 }

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -65,6 +66,37 @@ func TestAuditTrail(t *testing.T) {
 			r.trail()
 			return other.Close()
 		}, []string{"yes op=stop reason=destroyed vm-pid=1003"}},
+		"asked to reboot": {func(r *rig) error { return r.client.Reboot(r.ctx, named("web"), ports.Asking{}) },
+			[]string{"yes op=stop reason=reboot vm-pid=1001", "yes op=start reason=reboot vm-pid=1001",
+				"yes op=init vm-pid=1001 init-pid=1003"}},
+		"rebooted in vain": {func(r *rig) error {
+			r.host.RemovePath("/srv/web")
+			return r.host.RebootInit("web")
+		}, []string{"yes op=stop reason=failed vm-pid=1001"}},
+		"asked to shut down": {func(r *rig) error { return r.client.Shutdown(r.ctx, named("web"), ports.Asking{}) },
+			[]string{"yes op=stop reason=shutdown vm-pid=1001"}},
+		"the host goes down": {func(r *rig) error { return r.driver.StopAll(r.ctx, time.Minute) },
+			[]string{"yes op=stop reason=shutdown vm-pid=1001"}},
+		"the host goes down and init does not mind": {func(r *rig) error {
+			require.NoError(r.t, r.client.Destroy(r.ctx, named("web")))
+			r.host.Init("/sbin/init", fakes.Init{Catches: map[int]fakes.Reaction{15: fakes.GoesOn}})
+			r.start("web")
+			r.trail()
+			return r.driver.StopAll(r.ctx, time.Minute)
+		}, []string{"yes op=stop reason=destroyed vm-pid=1003"}},
+		"started by itself": {func(r *rig) error {
+			require.NoError(r.t, r.client.SetAutostart(r.ctx, named("web"), true))
+			require.NoError(r.t, r.client.Destroy(r.ctx, named("web")))
+			r.trail()
+			return r.driver.StartAutostarted(r.ctx)
+		}, []string{"yes op=start reason=booted vm-pid=1003", "yes op=init vm-pid=1003 init-pid=1004"}},
+		"created": {func(r *rig) error {
+			require.NoError(r.t, r.client.Destroy(r.ctx, named("web")))
+			require.NoError(r.t, r.client.Undefine(r.ctx, named("web")))
+			r.trail()
+			r.create(web(), ports.StartOptions{})
+			return nil
+		}, []string{"yes op=start reason=booted vm-pid=1003", "yes op=init vm-pid=1003 init-pid=1004"}},
 		"found": {func(r *rig) error {
 			r.restart(nil)
 			return nil
@@ -85,15 +117,42 @@ func TestAuditTrail(t *testing.T) {
 
 func TestAuditOfResources(t *testing.T) {
 	bench(t, func(r *rig) {
+		given := func() map[string]int {
+			kinds := map[string]int{}
+			for _, record := range r.host.Audited() {
+				if record.Kind == audit.Resource {
+					kinds[record.Fields[1].Value]++
+				}
+			}
+			return kinds
+		}
+		all := map[string]int{"fs": 1, "net": 2, "chardev": 3, "mem": 1, "vcpu": 1}
 		r.define(web())
 		r.start("web")
-		kinds := map[string]int{}
-		for _, record := range r.host.Audited() {
-			if record.Kind == audit.Resource {
-				kinds[record.Fields[1].Value]++
-			}
-		}
-		assert.Equal(t, map[string]int{"fs": 1, "net": 2, "chardev": 3, "mem": 1, "vcpu": 1}, kinds)
+		assert.Equal(t, all, given())
+		require.NoError(t, r.host.RebootInit("web"))
+		r.settle()
+		assert.Equal(t, all, given(), "a reboot gives all anew")
+		require.NoError(t, r.client.Destroy(r.ctx, named("web")))
+		assert.Empty(t, given(), "nothing is given at the end")
+		r.host.Fail("Controller.Proceed", assert.AnError)
+		_, err := r.client.Start(r.ctx, named("web"), ports.StartOptions{})
+		require.Error(t, err)
+		assert.Equal(t, all, given(), "as if it had been")
+	})
+}
+
+func TestAuditOfOneThatIsStartedAgain(t *testing.T) {
+	bench(t, func(r *rig) {
+		definition := web()
+		definition.OnPoweroff = "restart"
+		r.define(definition)
+		r.start("web")
+		r.trail()
+		require.NoError(t, r.host.ExitInit("web", 0))
+		r.settle()
+		assert.Equal(t, []string{"yes op=stop reason=shutdown vm-pid=1001", "yes op=start reason=booted vm-pid=1003",
+			"yes op=init vm-pid=1003 init-pid=1004"}, r.trail())
 	})
 }
 

@@ -41,6 +41,10 @@ func (c codec) Parse(document string) (*container.Definition, error) {
 	return d, err
 }
 
+func (c codec) ParseStored(string) (*container.Definition, ports.Drawn, error) {
+	return nil, ports.Drawn{}, fault.NotImplemented
+}
+
 func (c codec) Format(definition *container.Definition, how ports.Format) string {
 	return fmt.Sprintf("%s '%s' id=%d inactive=%t secure=%t", definition.Name, definition.Description, how.ID, how.Inactive, how.Secure)
 }

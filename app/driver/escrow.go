@@ -115,7 +115,7 @@ func (d *Driver) guard(e *entry, r *run) {
 // keepFound gives what was found running into escrow, and lets go of the rest.
 func (d *Driver) keepFound() {
 	for _, e := range d.registry.Entries() {
-		if r := e.Data.run.Load(); r != nil {
+		if r := e.Data.run.Load(); r != nil && !ended(r.process) {
 			d.keep(e, r)
 		}
 	}

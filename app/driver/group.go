@@ -16,7 +16,9 @@ import (
 const scopeGroup = ".scope/libvirt"
 
 // inScope says whether the run has a unit, and so may be registered.
-func (r *run) inScope() bool { return strings.HasSuffix(r.status.CgroupPath, scopeGroup) }
+func (r *run) inScope() bool { return inScope(r.status.CgroupPath) }
+
+func inScope(group string) bool { return strings.HasSuffix(group, scopeGroup) }
 
 // chooseGroup tells where the control group will be, before it is made.
 func (s *start) chooseGroup(ctx context.Context) (string, error) {
@@ -48,7 +50,7 @@ func (s *start) makeGroup(ctx context.Context) (err error) {
 			return nil
 		}
 		s.run.cgroup = nil
-		s.driver.log.Warn("a container gets no unit of the service manager", "container", s.entry.Name, "error", err)
+		s.driver.log.Info("a container gets no unit of the service manager", "container", s.entry.Name, "error", err)
 		if err := s.stayOutside(ctx); err != nil {
 			return err
 		}

@@ -82,11 +82,11 @@ func (d *Driver) reconnect(ctx context.Context) {
 	}
 	for _, e := range d.registry.Entries() {
 		r := e.Data.run.Load()
-		if r == nil || ended(r.process) {
+		if r == nil {
 			continue
 		}
 		err := d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callRecover, Patient: true}, func(ctx context.Context) error {
-			if e.Data.run.Load() != r {
+			if e.Data.run.Load() != r || ended(r.process) {
 				return nil
 			}
 			return d.reconnectOne(ctx, e, r)

@@ -7,6 +7,18 @@ import (
 	"virtlxcd/domain/host"
 )
 
+// PublicFacts implements ports.Node.
+func (c *connection) PublicFacts(ctx context.Context) (*host.Facts, error) {
+	if err := c.allowed(ctx, access.ConnectGetattr); err != nil {
+		return nil, err
+	}
+	facts, err := c.driver.freshFacts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &host.Facts{Hostname: facts.Hostname, KernelRelease: facts.KernelRelease}, nil
+}
+
 // NodeFacts implements ports.Node.
 func (c *connection) NodeFacts(ctx context.Context) (*host.Facts, error) {
 	if err := c.allowed(ctx, access.ConnectRead); err != nil {

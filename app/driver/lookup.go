@@ -2,6 +2,7 @@ package driver
 
 import (
 	"context"
+	"slices"
 
 	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
@@ -28,48 +29,33 @@ func (c *connection) look(ctx context.Context, ref container.Ref, permission acc
 	return e.Snapshot(), nil
 }
 
-// List implements ports.Definitions. If everything is wanted and may be seen
-// the answer is the registry's own list.
+// List implements ports.Definitions. If everything matches and may be seen the
+// answer is the registry's own list.
 func (c *connection) List(ctx context.Context, filter container.Filter) ([]*container.Snapshot, error) {
 	if err := c.allowed(ctx, access.ConnectSearch); err != nil {
 		return nil, err
 	}
 	all := c.driver.registry.List()
-	everything := filter == container.Filter{}
-	for i, s := range all {
-		if (everything || filter.Match(s)) && c.visible(ctx, s) {
-			continue
-		}
-		return c.pick(ctx, all, i, &filter)
+	if (filter != container.Filter{}) {
+		all = matching(all, &filter)
 	}
-	return all, givenUp(ctx)
+	return c.visible(ctx, all)
 }
 
-// givenUp is why a list is not whole: its caller went away while rights were
-// asked for, one after the other.
-func givenUp(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
+// matching returns those of all that the filter lets through: all itself if it
+// lets every one.
+func matching(all []*container.Snapshot, filter *container.Filter) []*container.Snapshot {
+	first := slices.IndexFunc(all, func(s *container.Snapshot) bool { return !filter.Match(s) })
+	if first < 0 {
+		return all
 	}
-	return &fault.Error{Op: "list", Kind: fault.Aborted, Err: ctx.Err()}
-}
-
-// pick goes on where the first snapshot, at hidden, was left out.
-func (c *connection) pick(ctx context.Context, all []*container.Snapshot, hidden int, filter *container.Filter) ([]*container.Snapshot, error) {
-	picked := append(make([]*container.Snapshot, 0, len(all)-1), all[:hidden]...)
-	for _, s := range all[hidden+1:] {
-		if err := givenUp(ctx); err != nil {
-			return nil, err
-		}
-		if filter.Match(s) && c.visible(ctx, s) {
+	picked := slices.Clone(all[:first])
+	for _, s := range all[first+1:] {
+		if filter.Match(s) {
 			picked = append(picked, s)
 		}
 	}
-	return picked, givenUp(ctx)
-}
-
-func (c *connection) visible(ctx context.Context, s *container.Snapshot) bool {
-	return c.allowedOn(ctx, s.Name, s.UUID, access.Getattr) == nil
+	return picked
 }
 
 // Definition implements ports.Definitions.

@@ -45,7 +45,7 @@ func (d *Driver) register(ctx context.Context, e *entry, r *run) {
 		Shares: r.status.Definition.Limits.CPUShares,
 	})
 	if err != nil {
-		d.log.Warn("cannot register a container as a machine", "container", e.Name, "error", err)
+		d.log.Info("cannot register a container as a machine", "container", e.Name, "error", err)
 	}
 }
 
@@ -66,15 +66,20 @@ func (d *Driver) withdraw(ctx context.Context, e *entry, r *run) {
 	}
 }
 
-// registerFound tells a registry that may have been restarted what was found
-// running. Nobody waits for it.
-func (d *Driver) registerFound() {
-	var found []tenant
+// foundInUnits are the running containers that may be machines. It is asked
+// before controllers are listened to, as it needs no gate then.
+func (d *Driver) foundInUnits() (found []tenant) {
 	for _, e := range d.registry.Entries() {
 		if r := e.Data.run.Load(); r != nil && r.inScope() {
 			found = append(found, tenant{entry: e, run: r})
 		}
 	}
+	return found
+}
+
+// registerFound tells a registry that may have been restarted what was found
+// running. Nobody waits for it.
+func (d *Driver) registerFound(found []tenant) {
 	if len(found) == 0 {
 		return
 	}

@@ -69,6 +69,7 @@ func TestNewDaemonRegistersAgain(t *testing.T) {
 		r.host.InstallManager()
 		r.define(web())
 		r.start("web")
+		links := r.host.Links()
 		r.stop()
 		require.NoError(t, fakes.NewMachines(r.host).Release(r.ctx, "lxc-1003-web"), "a registry that was restarted")
 		r.host.ForgetOps()
@@ -77,6 +78,7 @@ func TestNewDaemonRegistersAgain(t *testing.T) {
 		m, ok := r.host.Machine("lxc-1003-web")
 		assert.True(t, ok)
 		assert.Equal(t, r.host.InitPID("web"), m.Leader)
+		assert.Equal(t, []int{links[0].Index, links[1].Index}, m.Links)
 		count := 0
 		for _, op := range r.host.Ops() {
 			if op == "Machines.Register" {

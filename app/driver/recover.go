@@ -9,6 +9,7 @@ import (
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
 	"virtlxcd/domain/host"
+	"virtlxcd/domain/launch"
 	"virtlxcd/domain/lifecycle"
 	"virtlxcd/ports"
 )
@@ -30,7 +31,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 	d.sweep(ctx)
 	d.sweepControllers(ctx)
 	d.keepFound()
-	over := d.endedRuns()
+	over, inUnits := d.endedRuns(), d.foundInUnits()
 	for _, one := range d.holders.everyone() {
 		d.watch(one) // from here on gates count
 	}
@@ -38,7 +39,7 @@ func (d *Driver) Recover(ctx context.Context) error {
 		d.awaitEnd(ctx, t.entry, t.run)
 	}
 	d.reconnect(ctx)
-	d.registerFound()
+	d.registerFound(inUnits)
 	return nil
 }
 
@@ -66,6 +67,7 @@ func (d *Driver) recoverOne(ctx context.Context, facts *host.Facts, stored *port
 		d.publish(e, func(s *container.Snapshot) {
 			s.Config, s.Persistent, s.Autostart = config, true, stored.Autostart
 		})
+		d.keepDrawn(ctx, stored)
 	}
 	if status != nil {
 		d.recoverStatus(ctx, facts, e, status)
@@ -96,6 +98,11 @@ func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Stat
 		d.insist(ctx, e, "remove the control group", group.Remove)
 	} else {
 		d.log.Error("cannot open a control group", "container", e.Name, "error", err)
+	}
+	if inScope(status.CgroupPath) {
+		d.insist(ctx, e, "end the unit", func(ctx context.Context) error {
+			return d.ports.Machines.Release(ctx, launch.MachineName(status.ID, e.Name))
+		})
 	}
 	d.insist(ctx, e, "remove the status", func(ctx context.Context) error {
 		return d.ports.Store.RemoveStatus(ctx, e.Name)

@@ -33,6 +33,7 @@ func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Sta
 		d.letGo(e, r)
 		return
 	}
+	d.findLinks(ctx, r)
 	d.showFound(ctx, e, r)
 	switch {
 	case r.holder != nil: // it tells what happens, and what happened
@@ -40,6 +41,24 @@ func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Sta
 		d.lose(ctx, e, r)
 	default:
 		d.recoverController(ctx, e, r)
+	}
+}
+
+// findLinks looks the host ends up for the registry of machines. Those that are
+// gone do not count.
+func (d *Driver) findLinks(ctx context.Context, r *run) {
+	if !r.inScope() {
+		return
+	}
+	for i := range r.status.Definition.Links {
+		name := r.status.Definition.Links[i].HostName
+		index, err := d.ports.Links.Index(ctx, name)
+		switch {
+		case err == nil:
+			r.links = append(r.links, index)
+		case !errors.Is(err, fault.NotFound):
+			d.log.Warn("cannot look at a link", "container", r.status.Definition.Name, "link", name, "error", err)
+		}
 	}
 }
 

@@ -132,19 +132,22 @@ func (d *Driver) skipDamaged(path string, err error) {
 // reloadOne takes over what was read of one container, as its turn comes: it may
 // be about to be started.
 func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
+	if known, err := d.registry.Find(container.Ref{By: container.ByName, Name: stored.Config.Name}); err == nil && stored.Drawn.UUID {
+		stored.Config.UUID = known.UUID
+	}
 	for again := true; again; {
 		e, err := d.registry.Claim(stored.Config.Name, stored.Config.UUID)
 		if err != nil {
 			return err
 		}
 		again = false
-		err = d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callReload}, func(context.Context) error {
+		err = d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callReload}, func(ctx context.Context) error {
 			if again = e.Gone(); again {
 				return nil
 			}
 			defer d.forgetUnseen(e)
 			if !d.reloads.stale(e.Name) {
-				d.takeOver(e, stored)
+				d.takeOver(ctx, e, stored)
 			}
 			return nil
 		})
@@ -155,7 +158,7 @@ func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
 	return nil
 }
 
-func (d *Driver) takeOver(e *entry, stored *ports.Stored) {
+func (d *Driver) takeOver(ctx context.Context, e *entry, stored *ports.Stored) {
 	before := e.Snapshot()
 	if before == nil && d.leftOut(stored) {
 		d.log.Warn("a container runs that could not be picked up and stays left out", "container", e.Name)
@@ -166,6 +169,18 @@ func (d *Driver) takeOver(e *entry, stored *ports.Stored) {
 	}
 	if e.Snapshot().Autostart != stored.Autostart {
 		d.publish(e, func(s *container.Snapshot) { s.Autostart = stored.Autostart })
+	}
+	d.keepDrawn(ctx, stored)
+}
+
+// keepDrawn saves a definition with what its file left out, so that its identity
+// stays. Where it cannot be saved, the container is another one to the next daemon.
+func (d *Driver) keepDrawn(ctx context.Context, stored *ports.Stored) {
+	if stored.Drawn == (ports.Drawn{}) {
+		return
+	}
+	if err := d.ports.Store.SaveDefinition(ctx, stored.Config); err != nil {
+		d.log.Warn("cannot save the uuid or addresses that a definition was given", "container", stored.Config.Name, "error", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -77,6 +78,61 @@ func TestReload(t *testing.T) {
 		require.NoError(t, r.driver.Reload(r.ctx))
 		assert.Empty(t, r.happened(), "nothing is news twice")
 		r.start("new")
+	})
+}
+
+// uuid is that of a container, as clients see it.
+func (r *rig) uuid(name string) container.UUID {
+	r.t.Helper()
+	s, err := r.client.Lookup(r.ctx, named(name))
+	require.NoError(r.t, err)
+	return s.UUID
+}
+
+// TestIdentityOfDefinitionsWithoutUUID: it is made up once, wherever they turn up.
+func TestIdentityOfDefinitionsWithoutUUID(t *testing.T) {
+	bench(t, func(r *rig) {
+		for i, name := range []string{"found", "running"} {
+			r.define(plain(name, byte(i+1)))
+		}
+		r.start("running")
+		r.restart(func() { r.host.StripUUID("found"); r.host.StripUUID("running") })
+		found := r.uuid("found")
+		assert.NotEqual(t, container.UUID{1}, found)
+		assert.Equal(t, container.UUID{2}, r.uuid("running"))
+		assert.Equal(t, "running unknown persistent", r.state("running"))
+
+		r.happened()
+		r.write(plain("new", 3))
+		for _, name := range []string{"new", "found", "running"} {
+			r.host.StripUUID(name)
+		}
+		require.NoError(t, r.driver.Reload(r.ctx))
+		assert.Equal(t, []string{"new defined 0"}, r.happened(), "the others did not change")
+		fresh := r.uuid("new")
+		assert.NotEqual(t, container.UUID{3}, fresh)
+		r.host.StripUUID("new")
+		require.NoError(t, r.driver.Reload(r.ctx))
+		assert.Equal(t, fresh, r.uuid("new"))
+		assert.Empty(t, r.happened())
+		r.restart(nil)
+		assert.Equal(t, []container.UUID{found, {2}, fresh}, []container.UUID{r.uuid("found"), r.uuid("running"), r.uuid("new")})
+		assert.NotContains(t, r.log.String(), "level=ERROR")
+		assert.NotContains(t, r.log.String(), "already exists")
+	})
+}
+
+func TestIdentityThatCannotBeSaved(t *testing.T) {
+	bench(t, func(r *rig) {
+		r.define(plain("web", 1))
+		r.restart(func() { r.host.StripUUID("web"); r.host.FillDisk(true) })
+		first := r.uuid("web")
+		r.happened()
+		require.NoError(t, r.driver.Reload(r.ctx))
+		assert.Equal(t, first, r.uuid("web"), "as long as the daemon lives")
+		assert.Empty(t, r.happened())
+		assert.Equal(t, 2, strings.Count(r.log.String(), "level=WARN msg=\"cannot save the uuid"))
+		r.host.FillDisk(false)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"virtlxcd/domain/device"
+	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
 
@@ -62,6 +63,7 @@ func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
 		{"a missing bridge leaves nothing", linkMissingBridge},
 		{"a name in use leaves nothing", linkTaken},
 		{"disconnects once or twice", linkDisconnects},
+		{"finds an index again", linkIndex},
 		{"does not touch a successor", linkSuccessor},
 		{"goes with the namespace", linkGoesWithNamespace},
 	})
@@ -286,6 +288,19 @@ func linkTaken(t *testing.T, h LinksHarness) {
 	guest := h.Guest(t, netns)
 	require.Len(t, guest, 1)
 	assert.Equal(t, byte(1), guest[0].MAC[5])
+}
+
+func linkIndex(t *testing.T, h LinksHarness) {
+	link := names(t, h, bridged(h, "vlxa", "eth0", 1))[0]
+	_, err := h.Links.Index(soon(t), "vlxa")
+	assert.ErrorIs(t, err, fault.NotFound, "reserved is not made")
+	index := connect(t, h, link, h.Netns(t))
+	found, err := h.Links.Index(soon(t), "vlxa")
+	require.NoError(t, err)
+	assert.Equal(t, index, found)
+	require.NoError(t, h.Links.Disconnect(soon(t), "vlxa", index))
+	_, err = h.Links.Index(soon(t), "vlxa")
+	assert.ErrorIs(t, err, fault.NotFound)
 }
 
 func linkDisconnects(t *testing.T, h LinksHarness) {

@@ -19,6 +19,8 @@ type StoreHarness struct {
 	Store ports.Store
 	// Reopen returns a store of a new daemon over the same files.
 	Reopen func(t *testing.T) ports.Store
+	// StripUUID takes the uuid out of the stored definition of the name.
+	StripUUID func(t *testing.T, name string)
 	// Damage makes the stored definition of the name unreadable.
 	Damage func(t *testing.T, name string)
 	// DamageStatus does so with the stored status.
@@ -43,6 +45,7 @@ func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
 		{"keeps status", storeStatus},
 		{"joins definition and status", storeJoins},
 		{"status without definition", storeTransient},
+		{"definition without uuid", storeNoUUID},
 		{"skips a damaged definition", storeDamaged},
 		{"skips a damaged status", storeDamagedStatus},
 		{"full disk keeps the old file", storeFull},
@@ -50,6 +53,27 @@ func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
 		{"first start since boot, once", storeFirstStart},
 		{"new boot", storeNewBoot},
 	})
+}
+
+// storeNoUUID: one is made up each time, until it is saved or a status tells.
+func storeNoUUID(t *testing.T, h StoreHarness) {
+	require.NoError(t, h.Store.SaveDefinition(t.Context(), definition("web", 1)))
+	require.NoError(t, h.Store.SaveDefinition(t.Context(), definition("mail", 2)))
+	require.NoError(t, h.Store.SaveStatus(t.Context(), status("mail", 2)))
+	h.StripUUID(t, "web")
+	h.StripUUID(t, "mail")
+	first, second := load(t, h.Store), load(t, h.Store)
+	for _, found := range []map[string]ports.Stored{first, second} {
+		assert.True(t, found["web"].Drawn.UUID)
+		assert.NotZero(t, found["web"].Config.UUID)
+		assert.True(t, found["mail"].Drawn.UUID)
+		assert.Equal(t, definition("mail", 2).UUID, found["mail"].Config.UUID, "that of what runs")
+	}
+	assert.NotEqual(t, first["web"].Config.UUID, second["web"].Config.UUID)
+	require.NoError(t, h.Store.SaveDefinition(t.Context(), first["web"].Config))
+	saved := load(t, h.Store)
+	assert.Zero(t, saved["web"].Drawn)
+	assert.Equal(t, first["web"].Config.UUID, saved["web"].Config.UUID)
 }
 
 func definition(name string, last byte) *container.Definition {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -81,10 +82,8 @@ func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {
 		return nil, err
 	}
 	g := c.group(where)
-	for _, dir := range g.dirs {
-		if exists(dir) {
-			return g, nil
-		}
+	if slices.ContainsFunc(g.dirs, exists) || g.leftScope() {
+		return g, nil
 	}
 	return nil, fault.New(fault.NotFound, fault.ControlGroup, "no control group '%s'", where)
 }

@@ -144,6 +144,21 @@ func (g *Group) scope() (string, bool) {
 	return above, name == insideScope && strings.HasSuffix(above, scopeSuffix)
 }
 
+// leftScope says whether something of the scope is left that nobody will remove:
+// the daemon was killed while it removed the group. Where the holder is, or its
+// group, the service manager will.
+func (g *Group) leftScope() bool {
+	_, inside := g.scope()
+	return inside && slices.ContainsFunc(g.dirs, func(dir string) bool {
+		scope := path.Dir(dir)
+		if !exists(scope) || exists(scope+"/"+holderGroup) {
+			return false
+		}
+		occupied, err := populated(scope)
+		return err == nil && !occupied
+	})
+}
+
 // leaveScope removes what is left of the scope where the service manager does
 // not know of it. Where it does, the holder's group is in the way, as long as
 // the unit lives.

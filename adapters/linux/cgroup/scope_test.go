@@ -186,6 +186,26 @@ func TestRemoveLeavesTheManagersPart(t *testing.T) {
 	require.NoError(t, g.Remove(within(t)))
 }
 
+// A daemon killed while it removes a group leaves a scope without one.
+func TestOpenFindsWhatIsLeftOfAScope(t *testing.T) {
+	c := realHost(t)
+	u := startUnit(t, c, testScope)
+	g := createIn(t, c, u)
+	for _, dir := range g.dirs {
+		require.NoError(t, removeTree(dir))
+	}
+	again, err := c.Open(t.Context(), g.Path())
+	require.NoError(t, err)
+	require.NoError(t, again.Kill(within(t)))
+	require.NoError(t, again.Remove(within(t)))
+	for i, h := range c.all {
+		assert.Equal(t, managedBy(h), exists(path.Dir(g.dirs[i])), h.root)
+	}
+	u.end(t)
+	_, err = c.Open(t.Context(), g.Path())
+	require.ErrorIs(t, err, fault.NotFound)
+}
+
 func TestCreateInRefuses(t *testing.T) {
 	c := realHost(t)
 	u := startUnit(t, c, testScope)

@@ -148,6 +148,24 @@ func (l *Links) nameOf(index int) (string, error) {
 	return request.Name(), nil
 }
 
+// Index: see ports.Links.
+func (l *Links) Index(ctx context.Context, name string) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, stopped(err, "unable to look for link '%s'", name)
+	}
+	if err := checkName(name); err != nil {
+		return 0, err
+	}
+	index, err := l.index(name)
+	if errors.Is(err, unix.ENODEV) {
+		return 0, fault.Wrap(err, fault.NotFound, "no link '%s'", name)
+	}
+	if err != nil {
+		return 0, failed(err, "unable to look for link '%s'", name)
+	}
+	return index, nil
+}
+
 // Disconnect: see ports.Links.
 func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
 	if err := ctx.Err(); err != nil {

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -12,8 +13,10 @@ import (
 
 	"virtlxcd/adapters/rpc/frame"
 	"virtlxcd/adapters/rpc/protocol"
+	"virtlxcd/domain/access"
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
+	"virtlxcd/domain/host"
 	"virtlxcd/domain/lifecycle"
 	"virtlxcd/domain/usage"
 	"virtlxcd/ports"
@@ -341,4 +344,30 @@ func TestLongNamesAreAnswered(t *testing.T) {
 	code, _, message := p.refused(protocol.ProcDomainLookupByName, &protocol.DomainLookupByNameArgs{Name: name})
 	assert.EqualValues(t, 42, code)
 	assert.Len(t, message, protocol.StringMax)
+}
+
+// outsider is a connection that may be open and nothing more.
+type outsider struct{ stub }
+
+func (o *outsider) Connect(context.Context, access.Caller) (ports.Connection, error) { return o, nil }
+
+func (*outsider) NodeFacts(context.Context) (*host.Facts, error) {
+	return nil, fault.Denied("LXC")
+}
+
+// TestWhoMayConnectMayKnow what host this is and of which version.
+func TestWhoMayConnectMayKnow(t *testing.T) {
+	driver := &outsider{}
+	p := connectTo(t, &driver.stub, driver, how{})
+	p.must(protocol.ProcConnectOpen, &protocol.ConnectOpenArgs{Name: new(defaultURI)}, nil)
+	var version protocol.ConnectGetVersionRet
+	p.must(protocol.ProcConnectGetVersion, nil, &version)
+	assert.EqualValues(t, 6018044, version.HvVer)
+	var hostname protocol.ConnectGetHostnameRet
+	p.must(protocol.ProcConnectGetHostname, nil, &hostname)
+	assert.Equal(t, "rpcbox", hostname.Hostname)
+	for _, procedure := range []int32{protocol.ProcNodeGetInfo, protocol.ProcConnectGetCapabilities, protocol.ProcNodeGetSecurityModel} {
+		code, _, _ := p.refused(procedure, nil)
+		assert.EqualValues(t, 88, code)
+	}
 }

@@ -35,7 +35,7 @@ var noSecurityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"
 
 // getVersion tells the kernel's version: it is what runs containers.
 func getVersion(ctx context.Context, r request) (rpc.Body, error) {
-	facts, err := r.connection.NodeFacts(ctx)
+	facts, err := r.connection.PublicFacts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func getVersion(ctx context.Context, r request) (rpc.Body, error) {
 }
 
 func getHostname(ctx context.Context, r request) (rpc.Body, error) {
-	facts, err := r.connection.NodeFacts(ctx)
+	facts, err := r.connection.PublicFacts(ctx)
 	if err != nil {
 		return nil, err
 	}

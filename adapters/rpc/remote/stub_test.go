@@ -273,6 +273,10 @@ func keys(m map[int]ports.Subscription) func(func(int) bool) {
 	}
 }
 
+func (s *stub) PublicFacts(context.Context) (*host.Facts, error) {
+	return &host.Facts{Hostname: "rpcbox", KernelRelease: "6.18.44-generic"}, s.failure()
+}
+
 func (s *stub) NodeFacts(context.Context) (*host.Facts, error) {
 	return &host.Facts{
 		Hostname: "rpcbox", Arch: "x86_64", KernelRelease: "6.18.44-generic",
