@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -185,6 +187,22 @@ func newInhibitor(in *inputs, b *bus.Bus) (*login.Inhibitor, func()) {
 	}
 	l := login.New(b, in.log)
 	return l, closing(in.log, "shutdown lock", l)
+}
+
+// patience is the host's, for a daemon that may know of it.
+type patience struct{ lock *login.Inhibitor }
+
+func newHostPatience(lock *login.Inhibitor) front.Host { return patience{lock} }
+
+func (p patience) MaxDelay(ctx context.Context) (time.Duration, error) {
+	if p.lock == nil {
+		return 0, nil
+	}
+	return p.lock.MaxDelay(ctx)
+}
+
+func newObey(trail *audit.Audit) front.Obey {
+	return func(config settings.Daemon) { trail.SetAlsoLog(config.AuditLogging) }
 }
 
 func newConfiguration(in *inputs) *front.Configuration {

@@ -42,7 +42,7 @@ func build(in *inputs) (*front.Daemon, func(), error) {
 		newIdle, newOptions, driver.New, wire.Struct(new(driver.Ports), "*"),
 		wire.Bind(new(ports.Connector), new(*driver.Driver)), wire.Bind(new(ports.Daemon), new(*driver.Driver)),
 		// clients and administrators
-		newConfiguration, newAdministration, newService, newServers, newSockets,
+		newConfiguration, newAdministration, newService, newServers, newSockets, newHostPatience, newObey,
 		wire.Struct(new(front.Parts), "*"), newDaemon,
 	))
 }

@@ -119,6 +119,8 @@ func build(in *inputs) (*front.Daemon, func(), error) {
 	service := newService(in, driverDriver, codec, gatekeeper)
 	administration := newAdministration(in, watch)
 	servers := newServers(in, service, administration, watch)
+	frontHost := newHostPatience(inhibitor)
+	obey := newObey(audit)
 	parts := front.Parts{
 		Cases:          driverDriver,
 		Sockets:        opener,
@@ -127,7 +129,9 @@ func build(in *inputs) (*front.Daemon, func(), error) {
 		Configuration:  configuration,
 		Notifier:       notifier,
 		Watchdog:       notifier,
+		Host:           frontHost,
 		Site:           hooks,
+		Obey:           obey,
 		Idle:           watch,
 		Log:            logger,
 	}

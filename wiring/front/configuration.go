@@ -125,7 +125,7 @@ func levelOf(priority uint) slog.Level {
 
 // Reload reads the files again and puts into force what can change while the
 // daemon runs. A bad file changes nothing.
-func (c *Configuration) Reload(servers *Servers, log *logging.Log) error {
+func (c *Configuration) Reload(servers *Servers, log *logging.Log, obey Obey) error {
 	daemon, driver, notices, err := Load(c.files)
 	if err != nil {
 		return err
@@ -140,6 +140,7 @@ func (c *Configuration) Reload(servers *Servers, log *logging.Log) error {
 		return err
 	}
 	servers.Apply(daemon)
+	obey(daemon)
 	c.mu.Lock()
 	c.daemon, c.driver = daemon, driver
 	c.mu.Unlock()

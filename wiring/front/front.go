@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"virtlxcd/adapters/rpc"
+	"virtlxcd/adapters/settings"
 	"virtlxcd/adapters/systemd"
 	"virtlxcd/app/idle"
 	"virtlxcd/ports"
@@ -25,7 +26,9 @@ type Parts struct {
 	Configuration  *Configuration
 	Notifier       ports.Notifier
 	Watchdog       Watchdog
+	Host           Host
 	Site           Site
+	Obey           Obey
 	Idle           *idle.Watch
 	Log            *slog.Logger
 }
@@ -40,6 +43,15 @@ type Site interface {
 	// Refresh looks again which programs there are.
 	Refresh() error
 }
+
+// Host says how long it waits for the daemon when it goes down.
+type Host interface {
+	// MaxDelay is 0 if it waits as long as it takes.
+	MaxDelay(ctx context.Context) (time.Duration, error)
+}
+
+// Obey puts settings into force that concern parts this package does not know.
+type Obey func(settings.Daemon)
 
 // Watchdog tells the service manager, until ctx ends, that alive answers.
 type Watchdog interface {
@@ -182,11 +194,27 @@ func (d *Daemon) alive(ctx context.Context) error {
 
 // stopAll lets containers end in order before the host does.
 func (d *Daemon) stopAll(ctx context.Context) {
-	limit := d.Configuration.ShutdownTimeout()
+	limit := d.limitOfHost(ctx, d.Configuration.ShutdownTimeout())
 	d.Log.Info("the host goes down: containers are asked to shut down", "limit", limit)
 	if err := d.Cases.StopAll(ctx, limit); err != nil {
 		d.Log.Error("cannot stop all containers", "error", err)
 	}
+}
+
+// limitOfHost leaves time to stop what does not end by itself before the host has
+// waited long enough.
+func (d *Daemon) limitOfHost(ctx context.Context, wanted time.Duration) time.Duration {
+	delay, err := d.Host.MaxDelay(ctx)
+	if err != nil {
+		d.Log.Warn("it is not known how long the host waits for containers", "error", err)
+	}
+	most := delay - delay/5
+	if err != nil || delay == 0 || wanted <= most {
+		return wanted
+	}
+	d.Log.Warn("the host does not wait for containers as long as shutdown_timeout says (logind.conf, InhibitDelayMaxSec)",
+		"wanted", wanted, "host", delay)
+	return most
 }
 
 // stop ends service; containers run on.
@@ -216,7 +244,7 @@ func (d *Daemon) reload(ctx context.Context) {
 	if err := d.Site.Daemon(ctx, "reload", "begin", "SIGHUP"); err != nil {
 		d.Log.Warn("a hook of the reload failed", "error", err)
 	}
-	if err := d.Configuration.Reload(d.Servers, d.Administration.out); err != nil {
+	if err := d.Configuration.Reload(d.Servers, d.Administration.out, d.Obey); err != nil {
 		d.Log.Error("the new configuration is bad; the old one stays in force", "error", err)
 	}
 	if err := d.Cases.Reload(ctx); err != nil {

@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"virtlxcd/adapters/logging"
 	"virtlxcd/adapters/rpc/remote"
@@ -44,12 +45,17 @@ func newSockets(config settings.Daemon, paths settings.Paths, log *slog.Logger) 
 	return func() (*front.Sockets, error) { return front.Open(nil, config, paths, log) }
 }
 
-// absent stands for hook programs and the watchdog of a service manager.
+// absent stands for hook programs, a host that goes down and a service manager's
+// watchdog.
 type absent struct{}
 
 func newSite() front.Site         { return absent{} }
 func newWatchdog() front.Watchdog { return absent{} }
+func newHost() front.Host         { return absent{} }
+func newObey() front.Obey         { return func(settings.Daemon) {} }
 
 func (absent) Daemon(context.Context, string, string, string) error  { return nil }
 func (absent) Refresh() error                                        { return nil }
 func (absent) Watchdog(context.Context, func(context.Context) error) {}
+
+func (absent) MaxDelay(context.Context) (time.Duration, error) { return 0, nil }

@@ -34,7 +34,7 @@ func buildMemory(config Config, host *fakes.Host) (*daemon, error) {
 		newIdle, newOptions, driver.New, wire.Struct(new(driver.Ports), "*"), newWatch,
 		wire.Bind(new(ports.Connector), new(*watch)), wire.Bind(new(ports.Daemon), new(*watch)),
 		// clients and administrators
-		newConfiguration, front.NewAdministration, newService, front.NewServers, newSockets, newSite, newWatchdog,
+		newConfiguration, front.NewAdministration, newService, front.NewServers, newSockets, newSite, newWatchdog, newHost, newObey,
 		front.New, wire.Struct(new(front.Parts), "*"), fakes.NewNotifier,
 		wire.Bind(new(ports.Notifier), new(*fakes.Notifier)), wire.Struct(new(daemon), "*"),
 	))
@@ -60,7 +60,7 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 		newIdle, newOptions, driver.New, wire.Struct(new(driver.Ports), "*"), newWatch,
 		wire.Bind(new(ports.Connector), new(*watch)), wire.Bind(new(ports.Daemon), new(*watch)),
 		// clients and administrators
-		newConfiguration, front.NewAdministration, newService, front.NewServers, newSockets, newSite, newWatchdog,
+		newConfiguration, front.NewAdministration, newService, front.NewServers, newSockets, newSite, newWatchdog, newHost, newObey,
 		front.New, wire.Struct(new(front.Parts), "*"), fakes.NewNotifier,
 		wire.Bind(new(ports.Notifier), new(*fakes.Notifier)), wire.Struct(new(daemon), "*"),
 	))

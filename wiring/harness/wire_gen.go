@@ -67,7 +67,9 @@ func buildMemory(config Config, host *fakes.Host) (*daemon, error) {
 	configuration := newConfiguration(paths, settingsDaemon, logger)
 	notifier := fakes.NewNotifier(host)
 	watchdog := newWatchdog()
+	frontHost := newHost()
 	site := newSite()
+	obey := newObey()
 	parts := front.Parts{
 		Cases:          harnessWatch,
 		Sockets:        opener,
@@ -76,7 +78,9 @@ func buildMemory(config Config, host *fakes.Host) (*daemon, error) {
 		Configuration:  configuration,
 		Notifier:       notifier,
 		Watchdog:       watchdog,
+		Host:           frontHost,
 		Site:           site,
+		Obey:           obey,
 		Idle:           idleWatch,
 		Log:            logger,
 	}
@@ -147,7 +151,9 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 	configuration := newConfiguration(paths, settingsDaemon, logger)
 	notifier := fakes.NewNotifier(host)
 	watchdog := newWatchdog()
+	frontHost := newHost()
 	site := newSite()
+	obey := newObey()
 	parts := front.Parts{
 		Cases:          harnessWatch,
 		Sockets:        opener,
@@ -156,7 +162,9 @@ func buildFiles(config Config, host *fakes.Host) (*daemon, func(), error) {
 		Configuration:  configuration,
 		Notifier:       notifier,
 		Watchdog:       watchdog,
+		Host:           frontHost,
 		Site:           site,
+		Obey:           obey,
 		Idle:           idleWatch,
 		Log:            logger,
 	}
