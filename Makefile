@@ -8,7 +8,7 @@ FUZZTIME ?= 10s
 GO       ?= go
 GOBUILD  := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags '-s -w'
 
-.PHONY: all build run demo test check bench fuzz install deb test-deb man clean
+.PHONY: all build run demo test check bench fuzz install deb test-deb test-vm man clean
 
 all: build
 
@@ -79,6 +79,11 @@ deb:
 # Installs, upgrades and removes it in a booted Debian, containers running. Root.
 test-deb:
 	@.ci/deb-test.sh
+
+# The daemon in a virtual machine: version 2 of control groups, the end of the
+# host, autostart. Root, about four minutes.
+test-vm:
+	@.ci/vm-test.sh
 
 # The manual pages: what the formatter complains of.
 man:

@@ -16,7 +16,9 @@ package() {
 	gcc) echo gcc libc6-dev ;;
 	script) echo bsdutils ;;
 	setsid | unshare | nsenter | setpriv) echo util-linux ;;
-	ps) echo procps ;;
+	ps | pkill) echo procps ;;
+	qemu-system-x86_64) echo qemu-system-x86 ;;
+	qemu-img) echo qemu-utils ;;
 	*) echo "$1" ;;
 	esac
 }
