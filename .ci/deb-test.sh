@@ -8,6 +8,7 @@ box=${BOX:-.ci/rig/systemd-box.sh}
 [ "$(id -u)" -eq 0 ] || { echo "deb-test: needs root: a Debian is booted in namespaces" >&2; exit 1; }
 [ -x "$box" ] || { echo "deb-test: there is no $box" >&2; exit 2; }
 command -v dpkg-deb >/dev/null || { echo "deb-test: needs dpkg-deb" >&2; exit 2; }
+"$box" build >&2 || { echo "deb-test: the box cannot be built here" >&2; exit 2; }
 
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
