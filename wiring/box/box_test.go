@@ -19,9 +19,10 @@ const limit = 4 * time.Minute
 const rig = "../../.ci/rig/systemd-box.sh"
 
 // TestScripts installs the daemon in a box, boots it and runs testdata/*.sh, each
-// in a box of its own. The first lines may say "# layout: v1" for another layout
-// of control groups than hybrid, and "# before: COMMAND" for what is to be done in
-// the root before it boots. A script fails with its first command that does.
+// in a box of its own. A line may say "# layouts: hybrid v1" for other layouts of
+// control groups than hybrid alone ($LAYOUT tells the script which), and "# before:
+// COMMAND" for what is to be done in the root before it boots. A script fails with
+// its first command that does.
 func TestScripts(t *testing.T) {
 	need(t)
 	tree := installed(t)
@@ -33,7 +34,11 @@ func TestScripts(t *testing.T) {
 		if name == "lib" {
 			continue
 		}
-		t.Run(name, func(t *testing.T) { run(t, tree, script) })
+		text, err := os.ReadFile(script)
+		require.NoError(t, err)
+		for _, layout := range layouts(string(text)) {
+			t.Run(name+"/"+layout, func(t *testing.T) { run(t, tree, script, string(text), layout) })
+		}
 	}
 }
 
@@ -84,21 +89,25 @@ func installed(t *testing.T) string {
 	return tree
 }
 
-func run(t *testing.T, tree, script string) {
-	text, err := os.ReadFile(script)
-	require.NoError(t, err)
-	shared := t.TempDir()
-	args := []string{"run", "-g", "hybrid", "-c", tree + ":/", "-c", "testdata:/scripts", "-b", shared + ":/shared"}
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if layout, ok := strings.CutPrefix(line, "# layout: "); ok {
-			args[2] = layout
+// layouts of control groups that a script wants to be run with.
+func layouts(text string) []string {
+	for line := range strings.Lines(text) {
+		if names, ok := strings.CutPrefix(line, "# layouts: "); ok {
+			return strings.Fields(names)
 		}
-		if command, ok := strings.CutPrefix(line, "# before: "); ok {
+	}
+	return []string{"hybrid"}
+}
+
+func run(t *testing.T, tree, script, text, layout string) {
+	shared := t.TempDir()
+	args := []string{"run", "-g", layout, "-c", tree + ":/", "-c", "testdata:/scripts", "-b", shared + ":/shared"}
+	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(strings.TrimSpace(line), "# before: "); ok {
 			args = append(args, "-s", command)
 		}
 	}
-	inside := ". /scripts/lib.sh; . /scripts/" + filepath.Base(script)
+	inside := "LAYOUT=" + layout + "; . /scripts/lib.sh; . /scripts/" + filepath.Base(script)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	command := exec.CommandContext(ctx, rig, append(args, "bash -c '"+inside+"'")...)

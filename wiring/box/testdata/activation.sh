@@ -1,3 +1,4 @@
+# layouts: hybrid v1
 # The first client activates the service; containers outlive whatever happens to
 # the daemon and to the service manager.
 sed -i 's/^#log_level.*/log_level = 2/' /etc/libvirt/virtlxcd.conf
@@ -47,7 +48,8 @@ expect 'CODE_FUNC=' journalctl -o export -u virtlxcd.service
 
 virsh destroy web
 within 10 absent machinectl show "$machine"
-within 10 absent systemctl is-active "$scope"
+# In a box systemd is not told that a group of version 1 became empty.
+[ "$LAYOUT" = v1 ] || within 10 absent systemctl is-active "$scope"
 left=$(find /sys/fs/cgroup -type d -name '*web*')
 [ -z "$left" ] || { echo "left: $left"; false; }
 virsh undefine web
