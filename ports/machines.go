@@ -24,7 +24,7 @@ type Machines interface {
 	Register(ctx context.Context, machine Machine) error
 	// Release forgets the machine. Its unit ends by itself, with its last process.
 	// A machine that was never registered here, as its start was cut short by the
-	// end of another daemon, may have a unit that is yet to begin: that is ended.
+	// end of another daemon, may have a unit in which nothing lives: that is ended.
 	// Unknown ones are fine.
 	Release(ctx context.Context, name string) error
 }

@@ -229,9 +229,10 @@ run() {
     case $state in
       running|degraded)
         [[ $state = degraded && -n ${BOX_VERBOSE:-} ]] && inbox systemctl --failed --no-legend >&2
-        timeout -k 5 "$limit" nsenter -t "$init" --all -- \
-          systemd-run --quiet --pipe --wait --collect -p TimeoutStopSec=5 -p Delegate=no \
-          -E PATH="$PATH" -E LC_ALL=C.UTF-8 --working-directory=/ /bin/bash -c "$*"
+        # a scope: CMD stays this process's child, whatever becomes of the box's bus
+        timeout -k 5 "$limit" nsenter -t "$init" --all --wd=/proc/$init/root -- \
+          env -i PATH="$PATH" LC_ALL=C.UTF-8 \
+          systemd-run --quiet --scope --collect -p TimeoutStopSec=5 -p Delegate=no /bin/bash -c "$*"
         rc=$? ;;
       *) cat "$work/console" >&2; echo "systemd-box: system state '$state'" >&2 ;;
     esac

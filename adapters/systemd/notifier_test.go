@@ -98,6 +98,18 @@ func TestNotifier(t *testing.T) {
 	}
 }
 
+// TestLastWords: a daemon that fails says why, though its notifier is gone already.
+func TestLastWords(t *testing.T) {
+	m := manage(t, filepath.Join(t.TempDir(), "notify"))
+	tell := LastWords()
+	NewNotifier(slog.New(slog.DiscardHandler))
+	tell(errors.New("line 7:\nnonsense"))
+	message, _ := m.next()
+	assert.Equal(t, "STATUS=line 7: nonsense", message)
+	t.Setenv("NOTIFY_SOCKET", "")
+	LastWords()(errors.New("to nobody"))
+}
+
 // TestReloadingTellsTheTime: by the clock that the service manager compares with.
 func TestReloadingTellsTheTime(t *testing.T) {
 	m := manage(t, filepath.Join(t.TempDir(), "notify"))

@@ -93,20 +93,22 @@ func TestSocketUnits(t *testing.T) {
 func TestServiceUnit(t *testing.T) {
 	u := readUnit(t, "virtlxcd.service")
 	for key, want := range map[string]string{
-		"Service.Type":         "notify",
-		"Service.NotifyAccess": "main",
-		"Service.ExecStart":    "/usr/sbin/virtlxcd $VIRTLXCD_ARGS",
-		"Service.ExecReload":   "/bin/kill -HUP $MAINPID",
-		"Service.Environment":  `VIRTLXCD_ARGS="--timeout 120"`,
-		"Service.KillMode":     "process",
-		"Service.Delegate":     "yes",
-		"Service.OOMPolicy":    "continue",
-		"Service.Restart":      "on-failure",
-		"Service.LimitNOFILE":  "1024:524288",
-		"Service.TasksMax":     "32768",
-		"Service.LimitMEMLOCK": "64M",
-		"Unit.Conflicts":       "libvirtd.service",
-		"Install.WantedBy":     "multi-user.target",
+		"Service.Type":               "notify",
+		"Service.NotifyAccess":       "main",
+		"Service.ExecStart":          "/usr/sbin/virtlxcd $VIRTLXCD_ARGS",
+		"Service.ExecReload":         "/bin/kill -HUP $MAINPID",
+		"Service.Environment":        `VIRTLXCD_ARGS="--timeout 120"`,
+		"Service.KillMode":           "process",
+		"Service.Delegate":           "yes",
+		"Service.OOMPolicy":          "continue",
+		"Service.Restart":            "on-failure",
+		"Service.RestartSec":         "1s",
+		"Unit.StartLimitIntervalSec": "0",
+		"Service.LimitNOFILE":        "8192:524288",
+		"Service.TasksMax":           "32768",
+		"Service.LimitMEMLOCK":       "64M",
+		"Unit.Conflicts":             "libvirtd.service",
+		"Install.WantedBy":           "multi-user.target",
 	} {
 		assert.Equal(t, want, u.one(t, key), key)
 	}

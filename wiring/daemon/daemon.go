@@ -85,6 +85,12 @@ func CheckConfig(config Config, out io.Writer) error {
 // Run runs the daemon until ctx ends, it is told to end or nobody has needed it
 // for as long as Timeout.
 func Run(ctx context.Context, config Config) (err error) {
+	tell := systemd.LastWords()
+	defer func() {
+		if err != nil {
+			tell(err)
+		}
+	}()
 	if os.Geteuid() != 0 {
 		return errors.New("the daemon needs root: it makes namespaces, mounts and control groups")
 	}

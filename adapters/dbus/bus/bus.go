@@ -147,7 +147,7 @@ func ErrorName(err error) string {
 // callFailed says who could not do what.
 func callFailed(ctx context.Context, err error, destination, method string) error {
 	if ended := ctx.Err(); ended != nil {
-		return waitFailed(ended, "'%s' did not answer to '%s'", destination, method)
+		return Ended(ended, "'%s' did not answer to '%s'", destination, method)
 	}
 	kind := fault.System
 	switch ErrorName(err) {
@@ -159,8 +159,9 @@ func callFailed(ctx context.Context, err error, destination, method string) erro
 	return wrapped
 }
 
-// waitFailed tells the end of a context apart: a limit or somebody's wish.
-func waitFailed(err error, format string, args ...any) error {
+// Ended is the failure of what a context's end cut short: Timeout at its deadline,
+// else Aborted.
+func Ended(err error, format string, args ...any) error {
 	kind := fault.Aborted
 	if errors.Is(err, context.DeadlineExceeded) {
 		kind = fault.Timeout

@@ -64,7 +64,7 @@ func (b *Bus) connect(ctx context.Context, fresh bool) (*session, error) {
 	case <-a.done:
 		return a.session, a.err
 	case <-ctx.Done():
-		return nil, waitFailed(ctx.Err(), "cannot reach the system bus")
+		return nil, Ended(ctx.Err(), "cannot reach the system bus")
 	}
 }
 

@@ -32,6 +32,7 @@ type fakeHost struct {
 	calls    []string
 	old      bool // machined knows no links
 	jobs     int
+	ownJob   uint32 // of the daemon's unit
 }
 
 type recorded struct {
@@ -141,6 +142,54 @@ func (f fakeSystemd) StartTransientUnit(name, mode string, properties []property
 	return job, nil
 }
 
+// listed is a unit as the real one lists it, as far as anybody looks.
+type listed struct{ Name, Description string }
+
+func (f fakeSystemd) ListUnitsByPatterns(_, _ []string) ([]listed, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := []listed{}
+	for name := range f.units {
+		list = append(list, listed{name, "a unit"})
+	}
+	return list, nil
+}
+
+type living struct {
+	Group   string
+	PID     uint32
+	Command string
+}
+
+// GetUnitProcesses: who was meant for a scope lives in it, but for number 1.
+func (f fakeSystemd) GetUnitProcesses(name string) ([]living, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	unit := f.units[name]
+	if unit == nil {
+		return nil, refused(noSuchUnit)
+	}
+	pids, _ := unit["PIDs"].Value().([]uint32)
+	list := []living{}
+	for _, pid := range pids {
+		if pid != 1 {
+			list = append(list, living{"/", pid, "holder"})
+		}
+	}
+	return list, nil
+}
+
+func (f fakeSystemd) StopUnit(name, mode string) (dbus.ObjectPath, *dbus.Error) {
+	f.note("StopUnit " + name + " " + mode)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.units[name] == nil {
+		return "", refused(noSuchUnit)
+	}
+	delete(f.units, name)
+	return "/org/freedesktop/systemd1/job/2", nil
+}
+
 func (f fakeSystemd) GetUnit(name string) (dbus.ObjectPath, *dbus.Error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -166,6 +215,11 @@ func (f fakeProperties) Get(message dbus.Message, _, name string) (dbus.Variant,
 	switch name {
 	case "Leader":
 		return dbus.MakeVariant(f.machines[strings.ReplaceAll(strings.TrimPrefix(string(path), "/machine/"), "_", "-")].Leader), nil
+	case "Job":
+		return dbus.MakeVariant(struct {
+			Number uint32
+			Path   dbus.ObjectPath
+		}{f.ownJob, "/"}), nil
 	case "ActiveState":
 		return dbus.MakeVariant("active"), nil
 	case "ControlGroup":

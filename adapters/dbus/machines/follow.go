@@ -54,6 +54,7 @@ func (m *Machines) follow() {
 	defer stopServices()
 	timer := time.NewTimer(m.patience.hold)
 	defer timer.Stop()
+	lost := false
 	for open := true; open && m.ctx.Err() == nil; {
 		var signal bus.Signal
 		select {
@@ -64,7 +65,10 @@ func (m *Machines) follow() {
 				m.doubt()
 			}
 		case signal, open = <-system:
-			m.scopes.release()
+			if lost || newOwner(signal) != "" {
+				m.scopes.release() // another systemd, or one that can be reached again
+			}
+			lost = signal.Event == bus.Disconnected
 		case signal, open = <-services:
 		case <-m.kick:
 		case <-timer.C:
@@ -101,9 +105,12 @@ func (m *Machines) examine(disconnected bool) time.Duration {
 	m.mu.Lock()
 	switch {
 	case err == nil && m.listening:
+		if m.state != usable && !m.closed {
+			m.wg.Go(m.tidyAll) // ends of jobs may have been missed
+		}
 		m.settle(usable)
 	case m.state == usable:
-		m.state, m.settled, m.since = unsettled, make(chan struct{}), time.Now()
+		m.unsettle()
 	case m.state == unsettled && (err == nil || time.Since(m.since) < m.patience.settle):
 	default:
 		m.settle(absent)
@@ -125,6 +132,12 @@ func (m *Machines) examine(disconnected bool) time.Duration {
 		}
 	}
 	return 0
+}
+
+// unsettle makes who asks wait for a little. The lock is held.
+func (m *Machines) unsettle() {
+	now := time.Now()
+	m.state, m.settled, m.since, m.patient = unsettled, make(chan struct{}), now, now.Add(m.patience.settle)
 }
 
 // settle answers who waits. The lock is held.

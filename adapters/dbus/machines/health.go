@@ -51,9 +51,11 @@ func (h *health) held() bool {
 	return h.failing && time.Now().Before(h.until)
 }
 
-// release lets the next attempt be made: something has changed.
-func (h *health) release() {
+// release lets the next attempt be made, as something has changed, and says
+// whether one is due.
+func (h *health) release() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.until = time.Time{}
+	return h.failing
 }

@@ -43,12 +43,12 @@ type Options struct {
 // patience is how long things may take.
 type patience struct {
 	scope  time.Duration // a scope to be started, or given up
-	call   time.Duration // machined to answer, which may have to be started for it
+	call   time.Duration // a service to answer, which may have to be started for it
 	settle time.Duration // systemd or the bus to come back before they count as gone
 	hold   time.Duration // until what failed is tried again
 }
 
-var usual = patience{scope: 10 * time.Second, call: 5 * time.Second, settle: 3 * time.Second, hold: 30 * time.Second}
+var usual = patience{scope: 10 * time.Second, call: 3 * time.Second, settle: 3 * time.Second, hold: 30 * time.Second}
 
 // state is what is known about the host.
 type state uint8
@@ -79,8 +79,10 @@ type Machines struct {
 	state     state
 	settled   chan struct{} // closed while state is not unsettled
 	since     time.Time     // when state became unsettled; zero: it was never settled
+	patient   time.Time     // until when who asks waits for state to be settled
 	listening bool          // the end of jobs is heard of
 	jobs      map[string]chan outcome
+	pings     map[string]*ping  // under way, by service
 	known     map[string]*entry // by machine name
 	plain     bool              // machined is too old to take links
 }
@@ -95,7 +97,8 @@ func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
 	}
 	m := &Machines{
 		bus: b, options: options, patience: usual, log: log, kick: make(chan struct{}, 1),
-		settled: make(chan struct{}), jobs: map[string]chan outcome{}, known: map[string]*entry{},
+		settled: make(chan struct{}), jobs: map[string]chan outcome{},
+		pings: map[string]*ping{}, known: map[string]*entry{},
 		host:    newHealth(log, "containers are not registered with systemd-machined and get no scopes", "containers are registered with systemd-machined again"),
 		scopes:  newHealth(log, "systemd makes no scopes: containers get control groups below their partitions", "systemd makes scopes again"),
 		records: newHealth(log, "systemd-machined does not register containers", "systemd-machined registers containers again"),
@@ -120,20 +123,27 @@ func (m *Machines) Place(ctx context.Context, partition, name string) string {
 	if slice == "" || name == "" || len(scopeUnit(name)) > maxUnit {
 		return ""
 	}
-	if m.scopes.held() || !m.available(ctx) {
-		return ""
+	const tries = 2 // a connection may have been lost unnoticed
+	for range tries {
+		if m.scopes.held() || !m.available(ctx) {
+			return ""
+		}
+		if m.answers(ctx) {
+			return groupOf(slice, scopeUnit(name))
+		}
 	}
-	return groupOf(slice, scopeUnit(name))
+	return ""
 }
 
 // available says whether the host has what it takes. It waits only while that
-// is about to be known.
+// is about to be known, and all who wait do so until the same moment: a host that
+// does not say costs one start its patience, and not each.
 func (m *Machines) available(ctx context.Context) bool {
 	m.begin()
 	m.mu.Lock()
-	settled := m.settled
+	settled, patient := m.settled, m.patient
 	m.mu.Unlock()
-	limit := time.NewTimer(m.patience.settle)
+	limit := time.NewTimer(time.Until(patient))
 	defer limit.Stop()
 	select {
 	case <-settled:
@@ -153,7 +163,7 @@ func (m *Machines) begin() {
 	if m.begun || m.closed {
 		return
 	}
-	m.begun = true
+	m.begun, m.patient = true, time.Now().Add(m.patience.settle)
 	m.wg.Go(m.hear)
 	m.wg.Go(m.follow)
 }

@@ -69,6 +69,18 @@ func TestWeights(t *testing.T) {
 	}
 }
 
+// A scope after a unit that is being stopped would wait for its end, and that for
+// the start.
+func TestOrdering(t *testing.T) {
+	h := newHost(t)
+	m := open(t, h.Address, quiet())
+	for job, want := range map[uint32][]string{0: {"libvirtd.service", "virtlxcd.service"}, 77: {"libvirtd.service"}} {
+		h.set(func() { h.ownJob = job })
+		require.NoError(t, m.Enclose(t.Context(), machine("lxc-1-a")))
+		h.set(func() { assert.Equal(t, want, h.units[scopeUnit("lxc-1-a")]["After"].Value()) })
+	}
+}
+
 func TestAnotherLeader(t *testing.T) {
 	h := newHost(t)
 	m := open(t, h.Address, quiet())
@@ -96,7 +108,88 @@ func TestNoUnitNoMachine(t *testing.T) {
 	require.NoError(t, m.Register(t.Context(), machine("lxc-1-a")))
 	_, ok := h.known("lxc-1-a")
 	assert.False(t, ok)
-	assert.Empty(t, m.missing(), "and nobody tries again")
+	assert.False(t, m.pending(), "and nobody tries again")
+}
+
+// What another daemon began and did not finish has a unit that nobody wants.
+func TestReleaseOfUnknown(t *testing.T) {
+	h := newHost(t)
+	m := open(t, h.Address, quiet())
+	require.NotEmpty(t, m.Place(t.Context(), "/machine", "lxc-9-z"))
+	unfinished, living := machine("lxc-1-a"), machine("lxc-3-c")
+	unfinished.Holder = 1 // dead, to the fake
+	require.NoError(t, m.Enclose(t.Context(), unfinished))
+	require.NoError(t, m.Enclose(t.Context(), living))
+	for _, name := range []string{"lxc-1-a", "lxc-2-b", "lxc-3-c"} {
+		require.NoError(t, m.Release(t.Context(), name))
+	}
+	require.Eventually(t, func() bool { return h.count("StopUnit") == 1 }, within, often)
+	require.NoError(t, m.Close())
+	h.set(func() { assert.Contains(t, h.units, scopeUnit("lxc-3-c"), "units end by themselves") })
+	assert.Equal(t, 1, h.count("StopUnit"))
+}
+
+// Scopes in which nothing lives are ended: those that are there, and those that
+// an earlier daemon asked for and that begin now.
+func TestEmptyScopesEnd(t *testing.T) {
+	h := newHost(t)
+	scope := func(name string, pid uint32) {
+		h.set(func() { h.units[name] = map[string]dbus.Variant{"PIDs": dbus.MakeVariant([]uint32{pid})} })
+	}
+	left := func() (names []string) {
+		h.set(func() {
+			for name := range h.units {
+				names = append(names, name)
+			}
+		})
+		return names
+	}
+	scope(scopeUnit("lxc-1-dead"), 1)
+	scope(scopeUnit("lxc-2-alive"), 2)
+	scope("machine-qemu.scope", 1)
+	m := open(t, h.Address, quiet())
+	require.NotEmpty(t, m.Place(t.Context(), "/machine", "lxc-9-z"))
+	require.Eventually(t, func() bool { return len(left()) == 2 }, within, often)
+	for name, pid := range map[string]uint32{scopeUnit("lxc-3-dead"): 1, scopeUnit("lxc-4-alive"): 4, "run-5.scope": 1} {
+		scope(name, pid)
+		require.NoError(t, h.conn.Emit(systemdPath, manager+".JobRemoved", uint32(7), dbus.ObjectPath("/j"), name, "done"))
+	}
+	require.Eventually(t, func() bool { return h.count("StopUnit") == 2 }, within, often)
+	require.NoError(t, m.Enclose(t.Context(), machine("lxc-5-own")))
+	require.NoError(t, m.Close())
+	assert.ElementsMatch(t, []string{
+		scopeUnit("lxc-2-alive"), "machine-qemu.scope", scopeUnit("lxc-4-alive"), "run-5.scope", scopeUnit("lxc-5-own"),
+	}, left())
+}
+
+// A leader that has just ended is no fault of machined, which others need.
+func TestRegisterOfTheDead(t *testing.T) {
+	h := newHost(t)
+	var log record
+	m := open(t, h.Address, log.logger())
+	require.NoError(t, m.Enclose(t.Context(), machine("lxc-1-a")))
+	h.set(func() { h.refuse = noSuchProcess })
+	require.NoError(t, m.Register(t.Context(), machine("lxc-1-a")))
+	assert.False(t, m.pending())
+	assert.Zero(t, log.at("WARN"))
+}
+
+// A systemd that hangs is not asked for scopes, as it would make them later.
+func TestHangingSystemd(t *testing.T) {
+	h := newHost(t)
+	var log record
+	m := open(t, h.Address, log.logger())
+	m.patience.hold, m.patience.call = within, 100*time.Millisecond
+	require.NotEmpty(t, m.Place(t.Context(), "/machine", "lxc-1-a"))
+	h.Signal(t, syscall.SIGSTOP)
+	for range 3 {
+		assert.Empty(t, m.Place(t.Context(), "/machine", "lxc-1-a"))
+	}
+	h.Signal(t, syscall.SIGCONT)
+	require.Eventually(t, func() bool { return m.Place(t.Context(), "/machine", "lxc-1-a") != "" }, within/2, often,
+		"long before the hold is over")
+	assert.Equal(t, 1, log.at("WARN"))
+	assert.Zero(t, h.count("StartTransientUnit"))
 }
 
 // No bus: one warning, and starts do not wait.

@@ -2,12 +2,10 @@ package machines
 
 import (
 	"context"
-	"errors"
 
 	"github.com/godbus/dbus/v5"
 
 	"virtlxcd/adapters/dbus/bus"
-	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
 
@@ -16,30 +14,31 @@ const (
 	noSuchMachine = machined + ".NoSuchMachine"
 	machineExists = machined + ".MachineExists"
 	noSuchUnit    = systemd + ".NoSuchUnit"
+	noSuchProcess = "org.freedesktop.DBus.Error.UnixProcessIdUnknown"
 	unknownMethod = "org.freedesktop.DBus.Error.UnknownMethod"
 )
 
 // entry is a machine that is to be known.
 type entry struct {
 	machine ports.Machine
-	done    bool // under Machines.mu: it is known
+
+	// Under Machines.mu:
+	done  bool // it is known
+	busy  bool // somebody makes it known
+	stale bool // to a machined that may have been replaced since
 }
 
 // Register: see ports.Machines.
 func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
-	e := &entry{machine: machine}
+	e := &entry{machine: machine, busy: true}
 	m.mu.Lock()
 	m.known[machine.Name] = e
 	m.mu.Unlock()
 	if !m.available(ctx) || m.records.held() {
-		m.look() // for when they are back
+		m.attempted(e, false) // until they are back
 		return nil
 	}
-	err := m.register(ctx, e)
-	if err != nil {
-		m.look()
-	}
-	return err
+	return m.register(ctx, e)
 }
 
 // Release: see ports.Machines.
@@ -48,11 +47,23 @@ func (m *Machines) Release(ctx context.Context, name string) error {
 	e := m.known[name]
 	delete(m.known, name)
 	done := e != nil && e.done && m.state == usable
+	if e == nil && !m.closed {
+		m.wg.Go(func() { m.dismantle(name) })
+	}
 	m.mu.Unlock()
 	if !done || m.records.held() {
 		return nil // machined finds out by itself when the unit ends
 	}
-	return m.unregister(ctx, name)
+	if err := m.unregister(ctx, name); err != nil && ctx.Err() == nil {
+		m.registryFails(err)
+	}
+	return nil
+}
+
+// registryFails: nobody else waits for machined until it answers again.
+func (m *Machines) registryFails(err error) {
+	m.records.fails(err, m.patience.hold)
+	m.awaken(err, machined, m.records)
 }
 
 // doubt makes registerAll look after all machines: machined is a new one.
@@ -61,31 +72,59 @@ func (m *Machines) doubt() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range m.known {
-		e.done = false
+		e.done, e.stale = false, true
 	}
 }
 
 // pending says whether there are machines that should be known and are not.
-func (m *Machines) pending() bool { return len(m.missing()) > 0 }
-
-func (m *Machines) missing() []*entry {
+func (m *Machines) pending() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return len(m.missing()) > 0
+}
+
+// missing are those that nobody is making known. The lock is held.
+func (m *Machines) missing() []*entry {
 	var list []*entry
 	for _, e := range m.known {
-		if !e.done && m.state == usable {
+		if !e.done && !e.busy && m.state == usable {
 			list = append(list, e)
 		}
 	}
 	return list
 }
 
+// claim takes one of them to be made known; nil if there is none.
+func (m *Machines) claim() *entry {
+	if m.records.held() || m.ctx.Err() != nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.missing()
+	if len(list) == 0 {
+		return nil
+	}
+	list[0].busy, list[0].stale = true, false
+	return list[0]
+}
+
+// attempted ends an attempt to make a machine known, and says whether it was
+// released meanwhile. What is left to do follow will do.
+func (m *Machines) attempted(e *entry, done bool) (released bool) {
+	m.mu.Lock()
+	e.done, e.busy = done && !e.stale, false
+	again, released := !e.done, m.known[e.machine.Name] != e
+	m.mu.Unlock()
+	if again && !released {
+		m.look()
+	}
+	return released
+}
+
 // registerAll makes known what machined has lost, or never heard of.
 func (m *Machines) registerAll() {
-	for _, e := range m.missing() {
-		if m.records.held() || m.ctx.Err() != nil {
-			return
-		}
+	for e := m.claim(); e != nil; e = m.claim() {
 		if err := m.register(m.ctx, e); err != nil {
 			m.log.Debug("a machine is not registered", "machine", e.machine.Name, "error", err)
 		}
@@ -104,18 +143,19 @@ func (m *Machines) register(ctx context.Context, e *entry) error {
 	if err == nil {
 		err = m.enter(limited, e.machine)
 	}
+	if bus.ErrorName(err) == noSuchProcess { // the leader's: it has just ended
+		m.forget(e)
+		return nil
+	}
 	if err != nil {
 		if ctx.Err() == nil {
-			m.records.fails(err, m.patience.hold)
+			m.registryFails(err)
 		}
+		m.attempted(e, false)
 		return err
 	}
 	m.records.works()
-	m.mu.Lock()
-	wanted := m.known[e.machine.Name] == e
-	e.done = true
-	m.mu.Unlock()
-	if !wanted {
+	if m.attempted(e, true) {
 		return m.unregister(ctx, e.machine.Name) // released meanwhile
 	}
 	return nil
@@ -214,15 +254,4 @@ func (m *Machines) unregister(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
-}
-
-// stopped says that a context ended before what was waited for.
-func stopped(err error, format string, args ...any) error {
-	kind := fault.Aborted
-	if errors.Is(err, context.DeadlineExceeded) {
-		kind = fault.Timeout
-	}
-	wrapped := fault.Wrap(err, kind, format, args...)
-	wrapped.Area = fault.Host
-	return wrapped
 }

@@ -7,9 +7,13 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/godbus/dbus/v5"
 
+	"virtlxcd/adapters/dbus/bus"
 	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
+
+// ownUnit is the daemon's.
+const ownUnit = "virtlxcd.service"
 
 // outcome is the end of a job; the zero value says that it may have ended
 // unheard.
@@ -42,7 +46,8 @@ func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, m.patience.scope)
 	defer cancel()
-	err := m.startScope(limited, unit, m.scopeProperties(slice, machine))
+	properties := append(m.scopeProperties(slice, machine), m.ordering(limited))
+	err := m.startScope(limited, unit, properties)
 	if err == nil {
 		err = m.checkPlace(limited, unit, groupOf(slice, unit))
 	}
@@ -64,7 +69,6 @@ func (m *Machines) scopeProperties(slice string, machine ports.Machine) []proper
 		{"PIDs", dbus.MakeVariant([]uint32{uint32(machine.Holder)})},
 		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
 		{"TasksMax", dbus.MakeVariant(uint64(math.MaxUint64))},
-		{"After", dbus.MakeVariant([]string{"libvirtd.service", "virtlxcd.service"})},
 		{"Before", dbus.MakeVariant([]string{"virt-guest-shutdown.target"})},
 	}
 	switch {
@@ -76,6 +80,18 @@ func (m *Machines) scopeProperties(slice string, machine ports.Machine) []proper
 		list = append(list, property{"CPUShares", dbus.MakeVariant(min(max(*machine.Shares, 2), 262144))})
 	}
 	return list
+}
+
+// ordering makes the host's shutdown end containers before the daemon. A scope would
+// as well begin only after a job of the daemon's own unit, and so never while the
+// daemon is stopped, which waits for a start under way: that one does without.
+func (m *Machines) ordering(ctx context.Context) property {
+	after := []string{"libvirtd.service"}
+	job, err := m.property(ctx, ownUnit, systemd+".Unit", "Job")
+	if pair, ok := job.([]any); err == nil && ok && len(pair) == 2 && pair[0] == uint32(0) {
+		after = append(after, ownUnit)
+	}
+	return property{"After", dbus.MakeVariant(after)}
 }
 
 // startScope returns when the scope runs. When it does not, it is called off.
@@ -91,6 +107,7 @@ func (m *Machines) startScope(ctx context.Context, unit string, properties []pro
 	}()
 	body, err := m.bus.Call(ctx, systemd, systemdPath, manager+".StartTransientUnit", unit, "fail", properties, []auxiliary{})
 	if err != nil {
+		m.awaken(err, systemd, m.scopes)
 		return err
 	}
 	job := ""
@@ -123,9 +140,9 @@ func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan o
 				return fault.New(fault.System, fault.Host, "systemd could not start '%s': %s", unit, end.result)
 			}
 		case <-ctx.Done():
-			return stopped(ctx.Err(), "systemd did not start '%s' in time", unit)
+			return bus.Ended(ctx.Err(), "systemd did not start '%s' in time", unit)
 		case <-m.ctx.Done():
-			return stopped(m.ctx.Err(), "the daemon ends")
+			return bus.Ended(m.ctx.Err(), "the daemon ends")
 		}
 	}
 }
@@ -133,7 +150,7 @@ func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan o
 // callOff cancels a job. A scope that runs in spite of all is left to end with
 // its process: stopping it would take that along.
 func (m *Machines) callOff(ctx context.Context, job string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.patience.scope)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.patience.call)
 	defer cancel()
 	if _, err := m.bus.Call(ctx, systemd, job, systemd+".Job.Cancel"); err != nil {
 		m.log.Debug("a job of systemd could not be cancelled", "job", job, "error", err)
@@ -166,8 +183,12 @@ func (m *Machines) finished(args []any) {
 	result, _ := args[3].(string)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if waiter := m.jobs[unit]; waiter != nil {
+	waiter := m.jobs[unit]
+	switch {
+	case waiter != nil:
 		offer(waiter, outcome{job: string(job), result: result})
+	case result == "done" && containers(unit) && !m.closed:
+		m.wg.Go(func() { m.tidy(unit) })
 	}
 }
 
