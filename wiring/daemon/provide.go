@@ -140,7 +140,7 @@ func newMachines(in *inputs, b *bus.Bus, groups *cgroup.Cgroups) (ports.Machines
 	if in.config.Prefix != "" || !in.driver.Machined {
 		return machines.None(), func() {}
 	}
-	m := machines.New(b, machines.Options{UnifiedCPU: func() bool { return groups.Unified("cpu") }}, in.log)
+	m := machines.New(b, machines.Options{Weight: groups.Weight}, in.log)
 	return m, closing(in.log, "machines", m)
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -154,9 +155,11 @@ func onHost(t *testing.T) *Machines {
 	t.Helper()
 	needSystemd(t)
 	b := bus.New(bus.Options{}, quiet())
-	m := New(b, Options{UnifiedCPU: func() bool {
-		_, err := os.Stat("/sys/fs/cgroup/cpu")
-		return err != nil
+	m := New(b, Options{Weight: func(shares uint64) (uint64, bool) {
+		if _, err := os.Stat("/sys/fs/cgroup/cpu"); err == nil {
+			return shares, false
+		}
+		return cgroup2.ConvertCPUSharesToCgroupV2Value(shares), true
 	}}, quiet())
 	t.Cleanup(func() {
 		require.NoError(t, m.Close())

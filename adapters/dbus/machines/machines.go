@@ -35,9 +35,9 @@ const (
 
 // Options say what the host is like.
 type Options struct {
-	// UnifiedCPU says whether the cpu controller is on version 2, where weights
-	// are counted otherwise. Nil: it is.
-	UnifiedCPU func() bool
+	// Weight turns cpu shares into what the cpu controller of this host counts in:
+	// a weight if it is on version 2 (unified), else the shares. Nil: shares.
+	Weight func(shares uint64) (value uint64, unified bool)
 }
 
 // patience is how long things may take.
@@ -92,8 +92,8 @@ var _ ports.Machines = (*Machines)(nil)
 // New returns the machines of the host. Nothing is asked before the first
 // container.
 func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
-	if options.UnifiedCPU == nil {
-		options.UnifiedCPU = func() bool { return true }
+	if options.Weight == nil {
+		options.Weight = func(shares uint64) (uint64, bool) { return shares, false }
 	}
 	m := &Machines{
 		bus: b, options: options, patience: usual, log: log, kick: make(chan struct{}, 1),

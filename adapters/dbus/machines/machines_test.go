@@ -59,8 +59,14 @@ func TestWeights(t *testing.T) {
 		shares  uint64
 		name    string
 		want    uint64
-	}{{true, 1024, "CPUWeight", 100}, {false, 1024, "CPUShares", 1024}, {false, 1, "CPUShares", 2}, {true, 1 << 40, "CPUWeight", 10000}} {
-		m := New(nil, Options{UnifiedCPU: func() bool { return row.unified }}, quiet())
+	}{{true, 1024, "CPUWeight", 512}, {false, 1024, "CPUShares", 1024}, {false, 1, "CPUShares", 2}, {true, 1 << 40, "CPUWeight", 10000}} {
+		halved := func(shares uint64) (uint64, bool) {
+			if row.unified {
+				return shares / 2, true
+			}
+			return shares, false
+		}
+		m := New(nil, Options{Weight: halved}, quiet())
 		list := m.scopeProperties("machine.slice", ports.Machine{Shares: &row.shares})
 		last := list[len(list)-1]
 		assert.Equal(t, row.name, last.Name)

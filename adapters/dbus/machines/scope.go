@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 
-	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/godbus/dbus/v5"
 
 	"virtlxcd/adapters/dbus/bus"
@@ -71,15 +70,14 @@ func (m *Machines) scopeProperties(slice string, machine ports.Machine) []proper
 		{"TasksMax", dbus.MakeVariant(uint64(math.MaxUint64))},
 		{"Before", dbus.MakeVariant([]string{"virt-guest-shutdown.target"})},
 	}
-	switch {
-	case machine.Shares == nil:
-	case m.options.UnifiedCPU():
-		weight := cgroup2.ConvertCPUSharesToCgroupV2Value(*machine.Shares)
-		list = append(list, property{"CPUWeight", dbus.MakeVariant(min(max(weight, 1), 10000))})
-	default:
-		list = append(list, property{"CPUShares", dbus.MakeVariant(min(max(*machine.Shares, 2), 262144))})
+	if machine.Shares == nil {
+		return list
 	}
-	return list
+	value, unified := m.options.Weight(*machine.Shares)
+	if unified {
+		return append(list, property{"CPUWeight", dbus.MakeVariant(min(max(value, 1), 10000))})
+	}
+	return append(list, property{"CPUShares", dbus.MakeVariant(min(max(value, 2), 262144))})
 }
 
 // ordering makes the host's shutdown end containers before the daemon. A scope would

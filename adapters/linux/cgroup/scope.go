@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/containerd/cgroups/v3/cgroup2"
 	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/fault"
@@ -30,10 +31,13 @@ const (
 
 var _ ports.CgroupScopes = (*Cgroups)(nil)
 
-// Unified says whether a controller is used on version 2.
-func (c *Cgroups) Unified(controller string) bool {
-	i, ok := c.by[controller]
-	return ok && c.all[i].unified
+// Weight turns cpu shares into what the cpu controller counts in, for whoever sets
+// them elsewhere: a weight if it is on version 2, else the shares.
+func (c *Cgroups) Weight(shares uint64) (value uint64, unified bool) {
+	if i, ok := c.by["cpu"]; ok && c.all[i].unified {
+		return cgroup2.ConvertCPUSharesToCgroupV2Value(shares), true
+	}
+	return shares, false
 }
 
 // PathIn: see ports.CgroupScopes.

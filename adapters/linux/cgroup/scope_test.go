@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/cgroups/v3/cgroup2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -286,10 +287,13 @@ func TestSweepScopesByLayout(t *testing.T) {
 	}
 }
 
-func TestUnified(t *testing.T) {
-	assert.True(t, fakeHost(t, "cpu", newHost...).Unified("cpu"))
-	assert.False(t, fakeHost(t, "cpu", hybridHost...).Unified("cpu"))
-	assert.False(t, fakeHost(t, "cpu", newHost...).Unified("memory"))
+func TestWeight(t *testing.T) {
+	value, unified := fakeHost(t, "cpu", newHost...).Weight(1024)
+	assert.True(t, unified)
+	assert.Equal(t, cgroup2.ConvertCPUSharesToCgroupV2Value(1024), value)
+	value, unified = fakeHost(t, "cpu", hybridHost...).Weight(1024)
+	assert.False(t, unified)
+	assert.EqualValues(t, 1024, value)
 }
 
 // inScopes makes the groups of the contract inside units.
