@@ -20,10 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // gatekeeper denies everything about one container.
-type gatekeeper struct {
-	hidden string
-	asked  atomic.Int32
-}
+type gatekeeper struct{ hidden string }
 
 func (g *gatekeeper) Check(_ context.Context, caller access.Caller, p access.Permission, object ports.AccessObject) error {
 	if p == access.Getattr && object.Name == g.hidden && caller.UID != 0 {

@@ -36,7 +36,7 @@ func TestLife(t *testing.T) {
 	h.set(func() { properties = h.units[`machine-lxc\x2d4711\x2dweb.scope`] })
 	for name, want := range map[string]any{
 		"Slice": "machine.slice", "Delegate": true, "PIDs": []uint32{4711}, "CollectMode": "inactive-or-failed",
-		"CPUWeight": uint64(174), "Before": []string{"virt-guest-shutdown.target"}, "Description": "Container lxc-4711-web",
+		"CPUShares": uint64(2048), "Before": []string{"virt-guest-shutdown.target"}, "Description": "Container lxc-4711-web",
 	} {
 		assert.Equal(t, want, properties[name].Value(), name)
 	}
