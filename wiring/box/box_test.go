@@ -48,13 +48,13 @@ func TestPackages(t *testing.T) {
 	programs := t.TempDir()
 	args := []string{"run", "-g", "hybrid", "-c", programs + ":/tests"}
 	inside := "set -e"
-	for _, name := range []string{"dbus/machines", "dbus/login", "linux/cgroup"} {
+	for _, name := range []string{"dbus/machines", "dbus/login", "linux/cgroup", "logging"} {
 		program := strings.ReplaceAll(name, "/", "-")
 		build := exec.Command("go", "test", "-c", "-o", filepath.Join(programs, program), "virtlxcd/adapters/"+name)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		out, err := build.CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		inside += "; cd /tmp; /tests/" + program + " -test.v -test.run Box"
+		inside += "; cd /tmp; /tests/" + program + " -test.v -test.run \"Box|RealJournal\""
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
@@ -64,6 +64,7 @@ func TestPackages(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	require.NotContains(t, string(out), "--- SKIP")
 	require.Contains(t, string(out), "--- PASS: TestBox")
+	require.Contains(t, string(out), "--- PASS: TestRealJournal")
 }
 
 // need skips where no box can be had, and says why.
