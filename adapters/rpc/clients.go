@@ -45,8 +45,8 @@ func (c *clients) begin(work *sync.WaitGroup) bool {
 func (c *clients) enter(authenticated bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.closed && c.full() {
-		c.free.Wait()
+	for !c.closed && c.full(authenticated) {
+		c.await(authenticated)
 	}
 	if c.closed {
 		return false
@@ -58,9 +58,13 @@ func (c *clients) enter(authenticated bool) bool {
 	return true
 }
 
-func (c *clients) full() bool {
+func (c *clients) full(authenticated bool) bool {
 	n := &c.counts
-	return n.Max > 0 && n.Now >= n.Max || n.MaxAnonymous > 0 && n.Anonymous >= n.MaxAnonymous
+	return n.Max > 0 && n.Now >= n.Max || !authenticated && c.crowded()
+}
+
+func (c *clients) crowded() bool {
+	return c.counts.MaxAnonymous > 0 && c.counts.Anonymous >= c.counts.MaxAnonymous
 }
 
 // add makes the session of a client that has entered known. When the server has

@@ -46,6 +46,7 @@ const (
 	procUnfit  // answers a body that does not encode
 	procDecode // cannot decode its arguments
 	procWaitHigh
+	procOpenWait // high, Open
 	procLast
 )
 
@@ -101,7 +102,7 @@ func (b *bench) procedure(number int32) *Procedure {
 	}
 	return &Procedure{
 		Name: "test", High: number == procEcho || number == procWaitHigh || number == procAlive,
-		Inline: number == procEchoInline || number == procClose, Open: number == procAuth,
+		Inline: number == procEchoInline || number == procClose, Open: number == procAuth || number == procOpenWait,
 		Handle: func(ctx context.Context, call *Call) { b.handle(ctx, call) },
 	}
 }
@@ -110,7 +111,7 @@ func (b *bench) handle(ctx context.Context, call *Call) {
 	switch call.Number() {
 	case procEcho, procEchoInline, procEchoLow:
 		call.Reply(Raw(call.Payload()))
-	case procWait, procWaitHigh:
+	case procWait, procWaitHigh, procOpenWait:
 		b.started <- struct{}{}
 		select {
 		case <-b.release:
@@ -187,11 +188,15 @@ func (b *bench) pipe(t testing.TB) *client {
 }
 
 func (b *bench) pipeSocket(t testing.TB, socket Socket) *client {
+	return b.pipeAs(t, socket, access.Caller{UID: 7})
+}
+
+func (b *bench) pipeAs(t testing.TB, socket Socket, caller access.Caller) *client {
 	ours, theirs := net.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.server.ServeConn(theirs, access.Caller{UID: 7}, socket)
+		b.server.ServeConn(theirs, caller, socket)
 	}()
 	t.Cleanup(func() {
 		ours.Close()

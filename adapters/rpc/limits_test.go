@@ -169,6 +169,42 @@ func TestAuthenticatedTooLate(t *testing.T) {
 	assert.Equal(t, Clients{Max: 5000, MaxAnonymous: 20}, bench.server.Clients())
 }
 
+// A user who fills the places of the unauthenticated keeps nobody out.
+func TestSilentClientsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		options := DefaultOptions()
+		options.MaxAnonymous = 4
+		bench := newBench(options)
+		socket := Socket{Authenticate: true}
+		enter := func(uid uint32) *client {
+			c := bench.pipeAs(t, socket, access.Caller{UID: uid})
+			<-bench.session
+			return c
+		}
+		other, busy := enter(8), enter(7)
+		busy.call(procOpenWait, 1) // is being asked for a password, say
+		<-bench.started
+		silent := []*client{enter(7), enter(7)}
+		start := time.Now()
+		root := enter(0)
+		root.call(procAuth, 1)
+		root.reply(1)
+		assert.Equal(t, shyness, time.Since(start), "nobody has to go in the first moment")
+		silent[0].closed()
+		late := enter(9) // there is room
+		late.call(procAuth, 1)
+		late.reply(1)
+		assert.Equal(t, shyness, time.Since(start))
+		other.call(procAuth, 1)
+		other.reply(1)
+		silent[1].call(procAuth, 1)
+		silent[1].reply(1)
+		bench.release <- struct{}{}
+		busy.reply(1)
+		assert.Equal(t, 1, bench.log.count("makes room for another"))
+	})
+}
+
 func TestOccupied(t *testing.T) {
 	options := DefaultOptions()
 	options.MaxClients = 1

@@ -34,6 +34,7 @@ type Session struct {
 	cancel context.CancelFunc
 
 	authenticated atomic.Bool
+	displaced     bool     // has to make room; guarded by the server's clients
 	patience      patience // with a client that does not authenticate
 	keepalive     keepalive
 	inbox         inbox

@@ -70,7 +70,7 @@ virsh start web
 init=$(init_of web)
 pid=$(systemctl show -p MainPID --value virtlxcd.service)
 kill -STOP "$pid"
-expect 'running' timeout 10 virsh domstate web
+within 20 expect 'running' timeout 10 virsh domstate web # one that connects to the dying daemon is cut off
 replaced() { local now; now=$(systemctl show -p MainPID --value virtlxcd.service); [ "$now" != 0 ] && [ "$now" != "$pid" ]; }
 within 10 replaced
 expect 'watchdog' systemctl show -p Result -p NRestarts virtlxcd.service || journalctl -q -u virtlxcd.service | grep -i watchdog
