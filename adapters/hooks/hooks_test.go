@@ -214,7 +214,7 @@ func TestDaemonScripts(t *testing.T) {
 func TestSurroundings(t *testing.T) {
 	s := newSite(t)
 	s.script("lxc", `env | sort >$D/env; umask >$D/umask; pwd >$D/pwd; ls /proc/self/fd >$D/fd
-cp /proc/$$/status $D/status; cut -d' ' -f5 /proc/$$/stat >$D/group; echo $$ >$D/pid; cat /proc/$$/cgroup >$D/cgroup
+cat /proc/self/status >$D/status; cut -d' ' -f5 /proc/$$/stat >$D/group; echo $$ >$D/pid; cat /proc/$$/cgroup >$D/cgroup
 exec 3>&1; readlink /proc/self/fd/3 >$D/stdout`)
 	for _, name := range []string{"PATH", "HOME", "USER", "LOGNAME", "TMPDIR"} {
 		t.Setenv(name, map[string]string{"PATH": os.Getenv("PATH")}[name]+"/vlx")
