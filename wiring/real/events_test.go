@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -45,8 +46,10 @@ func TestEvents(t *testing.T) {
 	events.expect("event 'metadata-change' for domain 'vlxev': type title")
 	m.virsh("metadata", "vlxev", "http://example.org/vlx", "--live", "--key", "k", "--set", "<a/>")
 	events.expect("event 'metadata-change' for domain 'vlxev': type element, uri http://example.org/vlx")
+	m.listens("vlxev", syscall.SIGHUP)
 	m.virsh("reboot", "vlxev")
 	events.expect("event 'reboot' for domain 'vlxev'")
+	m.listens("vlxev", syscall.SIGTERM)
 	m.virsh("shutdown", "vlxev")
 	lifecycle("Stopped Shutdown")
 	m.virsh("start", "vlxev")

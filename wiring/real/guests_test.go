@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/stretchr/testify/require"
 )
@@ -143,6 +145,22 @@ func (m *machine) initOf(name string) int {
 	pid, err := strconv.Atoi(number)
 	require.NoError(m.t, err)
 	return pid
+}
+
+// listens waits until a container's init, which may have just begun, handles a
+// signal: until then asking it is in vain.
+func (m *machine) listens(name string, signal syscall.Signal) {
+	m.t.Helper()
+	caught := regexp.MustCompile(`(?m)^SigCgt:\s*([0-9a-f]+)$`)
+	m.eventually("init to listen", func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", m.initOf(name)))
+		found := caught.FindSubmatch(status)
+		if err != nil || found == nil {
+			return false // between one init and the next
+		}
+		mask, err := strconv.ParseUint(string(found[1]), 16, 64)
+		return err == nil && mask&(1<<(signal-1)) != 0
+	})
 }
 
 // inside runs a shell command in a running container's namespaces.

@@ -3,6 +3,7 @@ package real
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -119,6 +120,7 @@ func TestRebootFromInside(t *testing.T) {
 		first = second
 	}
 	events.expect("event 'reboot' for domain 'vlxboot'")
+	m.listens("vlxboot", syscall.SIGTERM)
 	m.virsh("shutdown", "vlxboot")
 	m.eventually("the end", func() bool { return m.virsh("domstate", "vlxboot") == "shut off" })
 	m.clean()

@@ -189,9 +189,15 @@ func (c *Cgroups) walk(h *hierarchy, visit func(dir string, isGroup bool)) {
 }
 
 // Close removes the directories of this daemon's own base in which nothing is
-// left. Containers that go on running keep theirs. The host's partitions stay.
+// left. Containers that go on running keep theirs. Of the host's own partitions only
+// the one for controllers was made for the daemon: it goes if none is in it, and the
+// standard partition around it if that was all it was for.
 func (c *Cgroups) Close() error {
 	if c.base == "" {
+		for _, h := range c.all {
+			_ = unix.Rmdir(h.root + "/machine/" + controllersName)
+			_ = unix.Rmdir(h.root + "/machine")
+		}
 		return nil
 	}
 	var first error

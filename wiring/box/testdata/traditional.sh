@@ -19,3 +19,5 @@ virsh destroy web
 systemctl stop virtlxcd.service
 absent test -e /run/libvirt/virtlxcd-sock
 absent test -e /run/virtlxcd.pid
+left=$(find /sys/fs/cgroup -type d '(' -name virtlxc-controllers -o -name machine ')')
+[ -z "$left" ] || { echo "left: $left"; false; }
