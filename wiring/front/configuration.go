@@ -1,6 +1,7 @@
 package front
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -55,10 +56,21 @@ func Check(usual settings.Paths, files Files, out io.Writer) error {
 	return settings.Check(usual, files.Daemon, files.Driver, out, CheckLog)
 }
 
-// OpenLog opens the daemon's log as the file and what overrides it say.
+// OpenLog opens the daemon's log as the file and what overrides it say. An error
+// names who said what cannot be had.
 func OpenLog(files Files, config settings.Daemon, options logging.Options) (*logging.Log, error) {
 	options.Level, options.Filters, options.Outputs = LogSettings(files, config)
-	return logging.Open(options)
+	out, err := logging.Open(options)
+	env := files.Environment
+	switch {
+	case err == nil:
+		return out, nil
+	case env.LogOutputs != "" || env.LogFilters != "":
+		return nil, fmt.Errorf("environment variables LIBVIRT_LOG_*: %w", err)
+	case config.Given("log_outputs"):
+		return nil, config.Rejected("log_outputs", err)
+	}
+	return nil, err
 }
 
 // NewConfiguration keeps what was loaded.
@@ -160,7 +172,7 @@ func relog(log *logging.Log, files Files, before, after settings.Daemon) error {
 	level, filters, outputs := LogSettings(files, after)
 	if outputs != oldOutputs {
 		if err := log.SetOutputs(outputs); err != nil {
-			return err
+			return after.Rejected("log_outputs", err)
 		}
 	}
 	if filters != oldFilters {
