@@ -121,9 +121,8 @@ func (c *connection) admit(ctx context.Context, document string, permissions ...
 
 // claim runs work with the gate of the definition's container held; a container
 // that is new and was not published by work is forgotten again.
-func (c *connection) claim(ctx context.Context, call string, definition *container.Definition,
+func (d *Driver) claim(ctx context.Context, call string, definition *container.Definition,
 	work func(context.Context, *entry) error) error {
-	d := c.driver
 	for again := true; again; {
 		e, err := d.registry.Claim(definition.Name, definition.UUID)
 		if err != nil {

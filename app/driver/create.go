@@ -33,7 +33,7 @@ func (c *connection) Create(ctx context.Context, document string, options ports.
 		return container.Identity{}, err
 	}
 	var identity container.Identity
-	err = c.claim(ctx, callCreate, definition, func(ctx context.Context, e *entry) error {
+	err = c.driver.claim(ctx, callCreate, definition, func(ctx context.Context, e *entry) error {
 		if s := e.Snapshot(); s != nil && s.State != lifecycle.Off {
 			return fault.AlreadyActive(e.Name)
 		}

@@ -29,7 +29,7 @@ func (c *connection) Define(ctx context.Context, document string, _ bool) (conta
 		return container.Identity{}, err
 	}
 	var identity container.Identity
-	err = c.claim(ctx, callDefine, definition, func(ctx context.Context, e *entry) (err error) {
+	err = c.driver.claim(ctx, callDefine, definition, func(ctx context.Context, e *entry) (err error) {
 		identity, err = c.driver.define(ctx, e, definition)
 		return err
 	})

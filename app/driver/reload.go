@@ -6,57 +6,23 @@ import (
 
 	"virtlxcd/app/jobs"
 	"virtlxcd/domain/container"
-	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
 
-// reloads sees to it that definitions are read again one time after the other,
-// and that those who ask while nobody has begun to read share one reading.
+// reloads are the times that definitions are read again, one after the other.
 type reloads struct {
 	gate jobs.Gate // of whoever reads
 
-	mu   sync.Mutex
-	next *reading // not begun yet; nil: none is wanted
+	mu sync.Mutex
 	// touched are the containers whose files were written by clients while a
 	// reading is under way: what was read of them may be old. Nil: there is none.
 	touched map[string]bool
 }
 
-// reading is one time of reading all definitions.
-type reading struct {
-	done  chan struct{}
-	begun bool
-	err   error
-}
-
-// join returns the reading that will see what is on disk now. Mine: the caller
-// is to do it.
-func (l *reloads) join() (one *reading, mine bool) {
+func (l *reloads) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.next == nil {
-		l.next, mine = &reading{done: make(chan struct{})}, true
-	}
-	return l.next, mine
-}
-
-func (l *reloads) begin(one *reading) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.next, one.begun = nil, true
 	l.touched = map[string]bool{}
-}
-
-// end lets those go who share the reading. If it was never begun, because its
-// maker went away, they must see to it themselves.
-func (l *reloads) end(one *reading, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !one.begun {
-		l.next = nil
-	}
-	one.err = err
-	close(one.done)
 }
 
 func (l *reloads) finish() {
@@ -83,30 +49,11 @@ func (l *reloads) stale(name string) bool {
 
 // Reload implements ports.Daemon.
 func (d *Driver) Reload(ctx context.Context) error {
-	for {
-		one, mine := d.reloads.join()
-		if mine {
-			return d.reloadAs(ctx, one)
-		}
-		select {
-		case <-one.done:
-		case <-ctx.Done():
-			return &fault.Error{Op: callReload, Kind: fault.Aborted, Err: ctx.Err()}
-		}
-		if one.begun {
-			return one.err
-		}
-	}
-}
-
-func (d *Driver) reloadAs(ctx context.Context, one *reading) error {
-	err := d.desk.Do(ctx, &d.reloads.gate, jobs.Wish{Name: callReload, Patient: true}, func(ctx context.Context) error {
-		d.reloads.begin(one)
+	return d.desk.Do(ctx, &d.reloads.gate, jobs.Wish{Name: callReload, Patient: true}, func(ctx context.Context) error {
+		d.reloads.begin()
 		defer d.reloads.finish()
 		return d.reload(ctx)
 	})
-	d.reloads.end(one, err)
-	return err
 }
 
 func (d *Driver) reload(ctx context.Context) error {
@@ -135,27 +82,12 @@ func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
 	if known, err := d.registry.Find(container.Ref{By: container.ByName, Name: stored.Config.Name}); err == nil && stored.Drawn.UUID {
 		stored.Config.UUID = known.UUID
 	}
-	for again := true; again; {
-		e, err := d.registry.Claim(stored.Config.Name, stored.Config.UUID)
-		if err != nil {
-			return err
+	return d.claim(ctx, callReload, stored.Config, func(ctx context.Context, e *entry) error {
+		if !d.reloads.stale(e.Name) {
+			d.takeOver(ctx, e, stored)
 		}
-		again = false
-		err = d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callReload}, func(ctx context.Context) error {
-			if again = e.Gone(); again {
-				return nil
-			}
-			defer d.forgetUnseen(e)
-			if !d.reloads.stale(e.Name) {
-				d.takeOver(ctx, e, stored)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (d *Driver) takeOver(ctx context.Context, e *entry, stored *ports.Stored) {

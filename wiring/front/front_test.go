@@ -18,6 +18,7 @@ import (
 	"virtlxcd/adapters/rpc"
 	"virtlxcd/adapters/settings"
 	"virtlxcd/app/idle"
+	"virtlxcd/ports"
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -158,4 +159,60 @@ func TestAlive(t *testing.T) {
 		d.work.Wait()
 		stop()
 	})
+}
+
+// slowCases reads definitions when it is told to.
+type slowCases struct {
+	ports.Daemon
+	reading, resume chan struct{}
+}
+
+func (c slowCases) Reload(context.Context) error {
+	c.reading <- struct{}{}
+	<-c.resume
+	return nil
+}
+
+type silent struct{ ports.Notifier }
+
+func (silent) Ready() error     { return nil }
+func (silent) Reloading() error { return nil }
+
+type noSite struct{}
+
+func (noSite) Daemon(context.Context, string, string, string) error { return nil }
+func (noSite) Refresh() error                                       { return nil }
+
+// However many ask while definitions are being read, they are read once more.
+func TestStormOfHangups(t *testing.T) {
+	s := newStage(t)
+	watch := idle.New(0)
+	cases := slowCases{reading: make(chan struct{}), resume: make(chan struct{})}
+	d := New(Parts{
+		Cases: cases, Idle: watch, Log: quiet(), Notifier: silent{}, Site: noSite{}, Configuration: s.config,
+		Servers: s.servers, Obey: func(settings.Daemon) {}, Administration: NewAdministration(s.log, watch, quiet()),
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	d.work.Go(func() { d.attend(ctx) })
+	d.Hangup()
+	<-cases.reading
+	for range 1000 {
+		d.Hangup()
+		require.NoError(t, d.alive(ctx), "nobody waits for a reload")
+	}
+	cases.resume <- struct{}{}
+	<-cases.reading
+	cases.resume <- struct{}{}
+	require.NoError(t, d.alive(ctx))
+	stop()
+	finished := make(chan struct{})
+	go func() {
+		d.work.Wait()
+		close(finished)
+	}()
+	select {
+	case <-cases.reading:
+		t.Error("a third time")
+	case <-finished:
+	}
 }
