@@ -29,18 +29,23 @@ func TestScripts(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Files: []string{file},
 				Setup: func(env *testscript.Env) error {
-					env.Setenv("LIBVIRT_DEFAULT_URI", m.uri(false))
-					env.Setenv("URI", m.uri(false))
-					env.Setenv("URI_RO", m.uri(true))
-					env.Setenv("PREFIX", m.prefix)
-					env.Setenv("ROOT", m.root)
-					env.Setenv("LC_ALL", "C")
+					m.tellScript(env)
 					return nil
 				},
 				Cmds: m.scriptCommands(), ContinueOnError: true,
 			})
 		})
 	}
+}
+
+// tellScript says where the daemon is.
+func (m *machine) tellScript(env *testscript.Env) {
+	env.Setenv("LIBVIRT_DEFAULT_URI", m.uri(false))
+	env.Setenv("URI", m.uri(false))
+	env.Setenv("URI_RO", m.uri(true))
+	env.Setenv("PREFIX", m.prefix)
+	env.Setenv("ROOT", m.root)
+	env.Setenv("LC_ALL", "C")
 }
 
 type scriptCommand = func(ts *testscript.TestScript, neg bool, args []string)

@@ -43,14 +43,11 @@ func TestShell(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Files: []string{file},
 				Setup: func(env *testscript.Env) error {
-					env.Setenv("LIBVIRT_DEFAULT_URI", m.uri(false))
+					m.tellScript(env)
 					env.Setenv("LIBVIRT_ADMIN_DEFAULT_URI", "virtlxcd:///system?socket="+filepath.Join(m.prefix, "run/libvirt/virtlxcd-admin-sock"))
-					env.Setenv("URI_RO", m.uri(true))
-					env.Setenv("PREFIX", m.prefix)
 					env.Setenv("ETC", filepath.Join(m.prefix, "etc/libvirt"))
 					env.Setenv("RUN", filepath.Join(m.prefix, "run/libvirt"))
 					env.Setenv("VIRTLXCD", program("virtlxcd"))
-					env.Setenv("LC_ALL", "C")
 					return nil
 				},
 				Cmds: m.shellCommands(),

@@ -147,7 +147,7 @@ func (g *Group) sweep() (bool, error) {
 func (c *Cgroups) leftovers() []string {
 	var found []string
 	for _, h := range c.all {
-		c.walk(h, func(dir string, isGroup bool) {
+		c.walkPartitions(h, func(dir string, isGroup bool) {
 			if isGroup {
 				found = append(found, strings.TrimPrefix(dir, h.root))
 			}
@@ -165,8 +165,18 @@ func (c *Cgroups) leftovers() []string {
 // maxDepth bounds how deep partitions are looked for.
 const maxDepth = 32
 
-// walk visits containers' groups, and partitions after what is in them.
-func (c *Cgroups) walk(h *hierarchy, visit func(dir string, isGroup bool)) {
+// walkPartitions visits containers' groups, and partitions after what is in them.
+func (c *Cgroups) walkPartitions(h *hierarchy, visit func(dir string, isGroup bool)) {
+	c.walk(h, visit,
+		func(name string) bool { return strings.HasSuffix(name, suffix) },
+		func(name string, depth int) bool {
+			return depth == 0 && standard(name) || strings.HasSuffix(name, partitionSuffix)
+		})
+}
+
+// walk visits what isLeaf, and what isBranch after what is in it. Others are not
+// looked into.
+func (c *Cgroups) walk(h *hierarchy, visit func(dir string, leaf bool), isLeaf func(name string) bool, isBranch func(name string, depth int) bool) {
 	var inside func(dir string, depth int)
 	inside = func(dir string, depth int) {
 		entries, err := os.ReadDir(dir)
@@ -177,9 +187,9 @@ func (c *Cgroups) walk(h *hierarchy, visit func(dir string, isGroup bool)) {
 			name := entry.Name()
 			switch {
 			case !entry.IsDir():
-			case strings.HasSuffix(name, suffix):
+			case isLeaf(name):
 				visit(dir+"/"+name, true)
-			case depth == 0 && standard(name) || strings.HasSuffix(name, partitionSuffix):
+			case isBranch(name, depth):
 				inside(dir+"/"+name, depth+1)
 				visit(dir+"/"+name, false)
 			}
@@ -211,7 +221,7 @@ func (c *Cgroups) Close() error {
 				first = failed(err, "unable to remove partition '%s'", dir)
 			}
 		}
-		c.walk(h, remove)
+		c.walkPartitions(h, remove)
 		c.walkSlices(h, remove)
 		remove(h.root+c.base, false)
 	}

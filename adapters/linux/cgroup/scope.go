@@ -3,7 +3,6 @@ package cgroup
 import (
 	"context"
 	"errors"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -204,23 +203,9 @@ func (g *Group) sweepScope() (bool, error) {
 
 // walkSlices visits the scopes of containers, and slices after what is in them.
 func (c *Cgroups) walkSlices(h *hierarchy, visit func(dir string, isScope bool)) {
-	var inside func(dir string, depth int)
-	inside = func(dir string, depth int) {
-		entries, err := os.ReadDir(dir)
-		if err != nil || depth > maxDepth {
-			return
-		}
-		for _, entry := range entries {
-			name := entry.Name()
-			switch {
-			case !entry.IsDir():
-			case strings.HasPrefix(name, scopePrefix) && strings.HasSuffix(name, scopeSuffix):
-				visit(dir+"/"+name, true)
-			case strings.HasSuffix(name, sliceSuffix):
-				inside(dir+"/"+name, depth+1)
-				visit(dir+"/"+name, false)
-			}
-		}
-	}
-	inside(h.root+c.base, 0)
+	c.walk(h, visit,
+		func(name string) bool {
+			return strings.HasPrefix(name, scopePrefix) && strings.HasSuffix(name, scopeSuffix)
+		},
+		func(name string, _ int) bool { return strings.HasSuffix(name, sliceSuffix) })
 }
