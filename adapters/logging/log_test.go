@@ -263,10 +263,13 @@ func TestNothingIsLostByChanges(t *testing.T) {
 	l, _ := newTest(t, func(o *Options) { o.Outputs = "1:file:" + files[0] })
 	before := openFiles(t)
 	const writers, each = 4, 300
-	done := make(chan struct{})
+	begun, done := make(chan struct{}), make(chan struct{})
 	var changes sync.WaitGroup
 	changes.Go(func() {
 		for i := 0; ; i++ {
+			if i == len(files) {
+				close(begun)
+			}
 			select {
 			case <-done:
 				return
@@ -277,6 +280,7 @@ func TestNothingIsLostByChanges(t *testing.T) {
 			}
 		}
 	})
+	<-begun
 	var group sync.WaitGroup
 	for w := range writers {
 		group.Go(func() {
