@@ -5,27 +5,52 @@ set +eE
 trap - ERR
 unset -f failed
 
+limit=120 # seconds a check may take
+
 # check WHAT COMMAND... adds a line about it to the results; after a failure what
-# was printed and the end of the journal.
+# was printed and the end of the journal, and who waited for what if it hung.
 check() {
-	local what=$1 begin=$SECONDS output status
+	local what=$1 begin=$SECONDS output job watch status
+	output=$(mktemp)
 	shift
-	output=$(
-		set -eE
-		exec 2>&1 </dev/null
-		trap 'echo "in line $LINENO: $BASH_COMMAND" >&2' ERR
-		"$@"
-	)
+	set -m # a group of its own, to be ended as a whole
+	attempt "$@" >"$output" 2>&1 </dev/null &
+	job=$!
+	set +m
+	{ sleep $limit && hung "$job"; } >"$output.hung" 2>&1 &
+	watch=$!
+	wait $job
 	status=$?
+	if [ -s "$output.hung" ]; then wait $watch; else kill $watch; fi
 	if [ $status -eq 0 ]; then
 		echo "ok    $what ($((SECONDS - begin)) s)"
 	else
 		echo "FAIL  $what"
 		{
-			echo "${output:0:4000}"
+			head -c 4000 "$output"
 			journalctl -b --no-pager -o short-monotonic -n 15 -u virtlxcd.service
+			cat "$output.hung"
 		} | sed 's/^/      /'
 	fi >>/share/results
+	rm -f "$output" "$output.hung"
+}
+
+attempt() {
+	set -eE
+	trap 'echo "in line $LINENO: $BASH_COMMAND" >&2' ERR
+	"$@"
+}
+
+# hung GROUP shows what everyone waits for, and what each of the daemon's goroutines
+# does, which ends it; then it ends the group.
+hung() {
+	echo "still running after $limit s:"
+	ps --ppid 2 -p 2 --deselect -o pid,ppid,stat,wchan:24,etimes,args
+	systemctl list-jobs --no-pager
+	pkill -ABRT -x virtlxcd
+	sleep 2
+	journalctl -b --no-pager -o cat -n 400 -u virtlxcd.service
+	kill -KILL -- "-$1"
 }
 
 # finished says that a script came to its end.
