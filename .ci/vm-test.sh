@@ -47,7 +47,7 @@ build() {
 boot() {
 	local begin=$SECONDS
 	: >"$share/results"
-	TMPDIR=$work VM_STATE=$work/disk.qcow2 setsid .ci/rig/vm.sh run -v -p -g "$2" -t 240 -d "$share" \
+	TMPDIR=$work VM_STATE=$work/disk.qcow2 setsid .ci/rig/vm.sh run -v -p -g "$2" -t 400 -d "$share" \
 		"bash /share/scripts/$1.sh" >"$work/log" 2>&1 </dev/null &
 	machine=$!
 	tail -q -n +1 -s 0.5 --pid="$machine" -f "$share/results" &
