@@ -139,6 +139,16 @@ within 10 registered keep
 cycle one 5
 warned 'containers are not registered' 1
 
+echo "the journal hangs: nobody waits for it, and nothing is silently lost"
+stopped() { journalctl --sync; journalctl -q -o cat -u virtlxcd.service | grep -c 'container stopped container=one'; }
+before=$(stopped)
+hold systemd-journald.service STOP
+for _ in $(seq 20); do cycle one 5; done
+expect 'keep +running' virsh list
+hold systemd-journald.service CONT
+whole() { said | grep -q 'records could not be written' || [ "$(stopped)" -eq $((before + 20)) ]; }
+within 10 whole
+
 [ "$(init_of keep)" = "$init" ]
 for name in $(virsh list --name); do virsh destroy "$name"; done
 nothing() { local left; left=$("$@"); [ -z "$left" ] || { echo "left: $left"; return 1; }; }
