@@ -13,28 +13,32 @@ import (
 	"virtlxcd/adapters/rpc/xdr"
 )
 
-// figures are what was measured. Times in milliseconds, rates in calls a second.
+// figures are what was measured. Times in milliseconds, rates in calls a second. 0: not
+// measured.
 type figures struct {
-	create, createLinked   float64
-	destroy, destroyKilled float64
-	event                  float64
-	info, info64, list     float64
+	create, createLinked   float64 // from the call to its answer, when init runs
+	destroy, destroyKilled float64 // of an init that ends when asked to, and of one that does not
+	event                  float64 // from the signal that ends init to the client's event
+	info, info64, list     float64 // over one connection, over 64, over one
 	memory                 float64 // KiB PSS of one controller of eleven
 }
 
-// rounds is how often a time is taken; the median counts.
+// rounds is how often a time is taken; the median counts. Odd, so that there is one; enough
+// for a first slow start and a busy moment of the host not to show.
 const rounds = 31
 
-// benchmark is one connection to one subject.
+// benchmark is one connection to one subject. Containers are created one after the other,
+// so a time that is taken is of nothing else.
 type benchmark struct {
 	*subject
-	ctx     context.Context
+	ctx     context.Context // ends what hangs
 	client  *client.Client
-	root    string
-	stopped chan time.Time
+	root    string         // of containers, with busybox in it
+	stopped chan time.Time // when stop events came; nobody waits to put one in
 }
 
-// figuresOf runs a daemon and measures it.
+// figuresOf runs a daemon and measures it. The first part that fails ends it; the figures
+// until then come with the error.
 func figuresOf(s *subject, dir string) (f figures, err error) {
 	if err := s.start(); err != nil {
 		return f, err
@@ -58,7 +62,8 @@ func figuresOf(s *subject, dir string) (f figures, err error) {
 	return f, nil
 }
 
-// heard takes the time of stop events (lifecycle, kind 5).
+// heard takes the time of stop events (lifecycle, kind 5) as soon as the client has them:
+// before they are decoded.
 func (b *benchmark) heard(e client.Event) {
 	now := time.Now()
 	var event protocol.DomainEventCallbackLifecycleMsg
@@ -67,6 +72,9 @@ func (b *benchmark) heard(e client.Event) {
 	}
 }
 
+// Parts of documents. The first init is the usual case: asked to end, it does. A shell
+// that waits for a child runs its trap at once. The second makes the daemon wait as long
+// as it waits for any, and then kill.
 const (
 	exitsOnTerm = `<init>/bin/sh</init><initarg>-c</initarg><initarg>trap 'exit 0' TERM; sleep 1000 &amp; wait</initarg>`
 	ignoresTerm = `<init>/bin/sleep</init><initarg>1000</initarg>`
@@ -74,12 +82,15 @@ const (
 	linked      = `<interface type='bridge'><source bridge='` + bridge + `'/></interface>`
 )
 
+// document is a container as small as one can be that is of use: a root, one console,
+// and what is measured beside.
 func (b *benchmark) document(name, init, features, link string) string {
 	return fmt.Sprintf(`<domain type='lxc'><name>%s</name><memory unit='MiB'>64</memory><os><type>exe</type>%s</os>%s<devices>`+
 		`<filesystem type='mount'><source dir='%s'/><target dir='/'/></filesystem>%s<console type='pty'/></devices></domain>`,
 		name, init, features, b.root, link)
 }
 
+// create returns how long the call took. The answer comes when init runs.
 func (b *benchmark) create(name, init, features, link string) (protocol.Domain, time.Duration, error) {
 	var ret protocol.DomainCreateXMLRet
 	args := protocol.DomainCreateXMLArgs{XMLDesc: b.document(name, init, features, link)}
@@ -88,6 +99,7 @@ func (b *benchmark) create(name, init, features, link string) (protocol.Domain, 
 	return ret.Dom, time.Since(start), err
 }
 
+// end destroys a container and returns how long the call took.
 func (b *benchmark) end(dom protocol.Domain) (time.Duration, error) {
 	start := time.Now()
 	err := b.client.Remote(b.ctx, protocol.ProcDomainDestroy, &protocol.DomainDestroyArgs{Dom: dom}, nil)
@@ -112,16 +124,19 @@ func (b *benchmark) cycle(n int, init, features, link string) (create, destroy f
 	return median(created), median(destroyed), nil
 }
 
+// median is in milliseconds. It sorts times.
 func median(times []time.Duration) float64 {
 	slices.SortFunc(times, cmp.Compare)
 	return float64(times[len(times)/2].Microseconds()) / 1000
 }
 
+// lives have a network namespace with nothing but lo.
 func (b *benchmark) lives(f *figures) (err error) {
 	f.create, f.destroy, err = b.cycle(rounds, exitsOnTerm, privnet, "")
 	return err
 }
 
+// linkedLives have a pair of links, one end at the bridge, as most containers have.
 func (b *benchmark) linkedLives(f *figures) (err error) {
 	f.createLinked, _, err = b.cycle(rounds, exitsOnTerm, "", linked)
 	return err
@@ -133,7 +148,9 @@ func (b *benchmark) killedLives(f *figures) (err error) {
 	return err
 }
 
-// exits measures from the signal that ends init to the event.
+// exits measures from the signal that ends init to the event: that is how long a program
+// that watches containers knows nothing. Events are asked for here and not before, so that
+// they cost nothing elsewhere; the first ones asked for are those of lifecycles.
 func (b *benchmark) exits(f *figures) error {
 	var ret protocol.ConnectDomainEventCallbackRegisterAnyRet
 	if err := b.client.Remote(b.ctx, protocol.ProcConnectDomainEventCallbackRegisterAny, &protocol.ConnectDomainEventCallbackRegisterAnyArgs{}, &ret); err != nil {
@@ -189,7 +206,8 @@ func (b *benchmark) signal(dom protocol.Domain) (start time.Time, err error) {
 	return start, err
 }
 
-// holding measures what is asked of, and costs, eleven running containers.
+// holding measures what is asked of, and costs, eleven running containers: enough for what
+// controllers share (their program's pages) to be counted once.
 func (b *benchmark) holding(f *figures) error {
 	var running []protocol.Domain
 	for i := range 11 {
@@ -218,7 +236,8 @@ func (b *benchmark) holding(f *figures) error {
 	return nil
 }
 
-// lists measures the list of a thousand stored definitions.
+// lists measures the list of a thousand stored definitions, running or not (flags 3). It
+// comes last: they are left behind.
 func (b *benchmark) lists(f *figures) (err error) {
 	for i := range 1000 {
 		args := protocol.DomainDefineXMLArgs{XML: b.document(fmt.Sprintf("vlxlist%04d", i), ignoresTerm, privnet, "")}

@@ -14,7 +14,8 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 )
 
-// request is a whole packet.
+// request is a whole packet, made once and sent again and again. Its serial is always 0:
+// the server does not look whether it repeats.
 func request(procedure int32, args protocol.Message) []byte {
 	packet := frame.AppendHeader(nil, frame.Header{Program: protocol.Program, Version: protocol.ProtocolVersion, Procedure: procedure, Type: frame.Call})
 	if args != nil {
@@ -53,6 +54,8 @@ func (b *benchmark) hammer(call []byte, n int, long time.Duration) (float64, err
 	return float64(calls.Load()) / long.Seconds(), nil
 }
 
+// strike is one connection of hammer: it opens the driver and then calls until the deadline,
+// one call at a time.
 func strike(socket string, call []byte, deadline time.Time) (done int64, err error) {
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
@@ -78,7 +81,8 @@ func strike(socket string, call []byte, deadline time.Time) (done int64, err err
 	return done, nil
 }
 
-// exchange sends a call and skips its reply, which must say that all is well.
+// exchange sends a call and skips its reply, which must say that all is well: an error that
+// came quickly would look like speed. The status is the last word of the header.
 func exchange(conn net.Conn, replies *bufio.Reader, call []byte) error {
 	if _, err := conn.Write(call); err != nil {
 		return err

@@ -3,7 +3,10 @@
 // a table of figures, ratios and floors, and fails if a floor is missed.
 //
 // It needs root and works in namespaces of its own (mounts, network, control
-// groups), so that neither daemon meets the host's files or groups.
+// groups), so that neither daemon meets the host's files or groups. Nothing is left behind.
+//
+// Both daemons get the same packets from the same client, one daemon after the other, so
+// that a ratio means something where times do not: on another machine, or a busy one.
 package main
 
 import (
@@ -16,7 +19,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench: needs root: it starts containers")
 		os.Exit(1)
 	}
-	run := enter
+	run := enter // which runs this program again, inside
 	if len(os.Args) > 1 && os.Args[1] == inside {
 		run = measure
 	}
@@ -26,7 +29,8 @@ func main() {
 	}
 }
 
-// measure runs both daemons one after the other.
+// measure runs both daemons one after the other. Without an original, or with one that
+// fails, ours is compared with the floors alone.
 func measure() error {
 	dir, err := prepare()
 	if err != nil {

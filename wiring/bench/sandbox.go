@@ -18,7 +18,9 @@ import (
 const inside = "inside"
 
 // enter runs this program again in its namespaces, its control groups being the
-// root of what both daemons see.
+// root of what both daemons see. Groups are joined before: a cgroup namespace begins where
+// its first process is (cgroup_namespaces(7)). With the pid namespace goes everything that
+// a daemon or a container of it started.
 func enter() error {
 	groups, err := joinGroups("vlx-bench-" + strconv.Itoa(os.Getpid()))
 	if err != nil {
@@ -33,12 +35,14 @@ func enter() error {
 	return command.Run()
 }
 
-// group is a control group of ours and the one this process came from.
+// group is a control group of ours and the one this process came from, as directories.
 type group struct{ own, home string }
 
+// groups has one for each mounted hierarchy.
 type groups []group
 
-// joinGroups makes a group in every hierarchy and moves this process there.
+// joinGroups makes a group in every hierarchy and moves this process there. A new group of
+// cpuset takes nobody in until it says which processors and memory it has (cpuset(7)).
 func joinGroups(name string) (groups, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
@@ -63,7 +67,8 @@ func joinGroups(name string) (groups, error) {
 	return joined, nil
 }
 
-// leave moves back and removes the groups with all that was left in them.
+// leave moves back and removes the groups with all that was left in them, the innermost
+// first. What cannot be removed is not worth an error: the figures are there.
 func (gs groups) leave() {
 	for _, g := range gs {
 		os.WriteFile(filepath.Join(g.home, "cgroup.procs"), []byte("0"), 0)
@@ -81,7 +86,9 @@ func (gs groups) leave() {
 }
 
 // prepare makes the private view: own /proc, control groups mounted anew, empty
-// directories over the host's libvirt ones, a bridge and a root filesystem.
+// directories over the host's libvirt ones, a bridge and a root filesystem. The original
+// has fixed paths, so it is given the host's as if nothing had ever been there. The
+// directory is short: paths of sockets are.
 func prepare() (dir string, err error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return "", err
@@ -137,7 +144,7 @@ func remountGroups() error {
 	return nil
 }
 
-// makeRoot makes a root filesystem of busybox alone.
+// makeRoot makes a root filesystem of busybox alone, which has to be a static one.
 func makeRoot(root string) error {
 	for _, dir := range []string{"bin", "etc", "tmp", "proc", "sys", "dev"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {

@@ -14,10 +14,10 @@ import (
 
 // subject is a daemon to be measured.
 type subject struct {
-	socket     string
-	command    *exec.Cmd
-	log        string
-	controller string // a part of the command line of its controllers
+	socket     string    // where clients of full rights connect
+	command    *exec.Cmd // started once
+	log        string    // what it says; shown if it does not come up
+	controller string    // a part of the command line of its controllers
 }
 
 // newOurs is virtlxcd as built beside this program.
@@ -31,7 +31,8 @@ func newOurs(dir string) *subject {
 	}
 }
 
-// newOriginal is libvirtd with its LXC driver, nil if it is not installed.
+// newOriginal is libvirtd with its LXC driver, nil if it is not installed. Nobody has to
+// authenticate: there is no polkit in here, and it is not what is measured.
 func newOriginal(dir string) *subject {
 	program, err := exec.LookPath("libvirtd")
 	if err != nil {
@@ -48,7 +49,8 @@ func newOriginal(dir string) *subject {
 	}
 }
 
-// start runs the daemon until it answers.
+// start runs the daemon until it answers. It tries to connect every 20 ms: the original
+// gives no sign that can be waited for. A daemon dies with this process.
 func (s *subject) start() error {
 	log, err := os.Create(s.log)
 	if err != nil {
@@ -70,12 +72,14 @@ func (s *subject) start() error {
 	return fmt.Errorf("%s does not answer: %s", s.command.Path, text)
 }
 
+// stop waits for the daemon. Containers it leaves end with the pid namespace.
 func (s *subject) stop() {
 	s.command.Process.Signal(syscall.SIGTERM)
 	s.command.Wait()
 }
 
-// controllers lists the processes that hold containers.
+// controllers lists the processes that hold containers, by the command lines that both
+// daemons give them.
 func (s *subject) controllers() (pids []string) {
 	entries, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, entry := range entries {

@@ -11,10 +11,12 @@ type row struct {
 	name         string
 	unit         string
 	ours, theirs float64
-	floor        float64
-	more         bool
+	floor        float64 // what ours has to reach
+	more         bool    // is better
 }
 
+// rows are the table. Floors are what the project promises of its own daemon, whatever the
+// original does.
 func rows(ours, theirs figures) []row {
 	return []row{
 		{"create, own network", "ms", ours.create, theirs.create, 6, false},
@@ -29,6 +31,7 @@ func rows(ours, theirs figures) []row {
 	}
 }
 
+// missed is also true of a figure that was not measured where more is better.
 func (r *row) missed() bool {
 	if r.more {
 		return r.ours < r.floor
@@ -47,7 +50,8 @@ func (r *row) ratio() float64 {
 	return r.theirs / r.ours
 }
 
-// report prints the table and fails if a floor was missed.
+// report prints the table, with "-" where there is no original, and fails if a floor was
+// missed. Ratios say how many times better ours is, whichever way better is.
 func report(out io.Writer, ours, theirs figures) error {
 	fmt.Fprintf(out, "%-32s %12s %12s %8s %12s\n", "", "virtlxcd", "original", "ratio", "floor")
 	missed := 0

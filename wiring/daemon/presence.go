@@ -21,11 +21,15 @@ type presence struct {
 	running int
 }
 
+// newOptions has the use cases tell of every container that begins or ceases to run.
 func newOptions(watch *idle.Watch, lock *login.Inhibitor, notifier *systemd.Notifier) driver.Options {
 	p := &presence{idle: watch, lock: lock, notifier: notifier}
 	return driver.Options{Occupied: p.change}
 }
 
+// change is called with 1 for a container that begins to run or is found running, with -1
+// when one has ended. The lock against the host's going down is taken with the first
+// container and given back with the last: without any the host need not wait.
 func (p *presence) change(delta int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,6 +22,8 @@ import (
 	"virtlxcd/wiring/front"
 )
 
+// build says what the daemon is made of; the generator writes wire_gen.go from it. On
+// failure what was made is closed already; the caller calls the clean-up else.
 func build(in *inputs) (*front.Daemon, func(), error) {
 	panic(wire.Build(
 		// files

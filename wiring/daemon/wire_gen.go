@@ -16,6 +16,8 @@ import (
 
 // Injectors from wire.go:
 
+// build says what the daemon is made of; the generator writes wire_gen.go from it. On
+// failure what was made is closed already; the caller calls the clean-up else.
 func build(in *inputs) (*front.Daemon, func(), error) {
 	entropy := proc.NewEntropy()
 	codec, err := newCodec(entropy)

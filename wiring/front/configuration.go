@@ -12,25 +12,38 @@ import (
 	"virtlxcd/adapters/settings"
 )
 
-// Files are the configuration files, and what overrides them.
+// Files are the configuration files, and what overrides them. They are the same for the
+// life of a daemon: a reload reads them again.
 type Files struct {
-	Daemon, Driver string
-	Required       bool // the first has to exist
-	Verbose        bool // of the command line
+	Daemon, Driver string // paths of virtlxcd.conf and lxc.conf
+	Required       bool   // the first has to exist
+	Verbose        bool   // of the command line
 	Environment    settings.Environment
 }
 
-// Configuration is what both files say, as far as it is in force.
+// Configuration is what both files say, as far as it is in force. Each key has one of
+// two lives (settings.DifferDaemon): it can change with a reload, or it counts from the
+// start of the daemon to its end. Safe from any goroutine, but for Reload, of which one
+// runs at a time.
 type Configuration struct {
 	files Files
 	log   *slog.Logger
 
-	mu     sync.Mutex // guards what follows
+	// What the daemon started with: what counts of keys that need a restart.
+	startedDaemon settings.Daemon
+	startedDriver settings.Driver
+
+	mu     sync.Mutex // guards what follows: what was read last
 	daemon settings.Daemon
 	driver settings.Driver
 }
 
-// Load reads both files. Notices about them are for whoever has a log later.
+// Load reads both files. Notices about them are for whoever has a log later; they come
+// also with an error. The first file that is wrong ends it: the error names file, line
+// and key, and nothing of either file is to be used.
+//
+// The syntax of the log's settings is checked here too, so that a bad one is found before
+// anything is opened. Whether an output can be had only opening it shows.
 func Load(files Files) (daemon settings.Daemon, driver settings.Driver, notices []settings.Notice, err error) {
 	daemon, notices, err = settings.LoadDaemon(files.Daemon, files.Required)
 	if err != nil {
@@ -43,7 +56,8 @@ func Load(files Files) (daemon settings.Daemon, driver settings.Driver, notices 
 	return daemon, driver, append(notices, more...), err
 }
 
-// CheckLog says what is wrong with the log's settings of a file, naming the key.
+// CheckLog says what is wrong with the log's settings of a file, naming the key:
+// InvalidArgument. It opens nothing.
 func CheckLog(config *settings.Daemon) error {
 	if err := config.Rejected("log_filters", logging.CheckFilters(config.LogFilters)); err != nil {
 		return err
@@ -51,13 +65,16 @@ func CheckLog(config *settings.Daemon) error {
 	return config.Rejected("log_outputs", logging.CheckOutputs(config.LogOutputs))
 }
 
-// Check says what is wrong with both files; an error if anything is.
+// Check writes to out what is wrong with both files and what deserves a notice; it
+// starts and opens nothing else. InvalidArgument if anything is wrong. A file that is
+// missing at its usual path is fine.
 func Check(usual settings.Paths, files Files, out io.Writer) error {
 	return settings.Check(usual, files.Daemon, files.Driver, out, CheckLog)
 }
 
-// OpenLog opens the daemon's log as the file and what overrides it say. An error
-// names who said what cannot be had.
+// OpenLog opens the daemon's log as the file and what overrides it say; of options the
+// level, filters and outputs are replaced. The caller closes it. An error names who said
+// what cannot be had: the environment's variable, or file, line and key.
 func OpenLog(files Files, config settings.Daemon, options logging.Options) (*logging.Log, error) {
 	options.Level, options.Filters, options.Outputs = LogSettings(files, config)
 	out, err := logging.Open(options)
@@ -65,37 +82,42 @@ func OpenLog(files Files, config settings.Daemon, options logging.Options) (*log
 	switch {
 	case err == nil:
 		return out, nil
-	case env.LogOutputs != "" || env.LogFilters != "":
-		return nil, fmt.Errorf("environment variables LIBVIRT_LOG_*: %w", err)
+	case logging.CheckFilters(env.LogFilters) != nil:
+		return nil, fmt.Errorf("environment variable LIBVIRT_LOG_FILTERS: %w", err)
+	case env.LogOutputs != "":
+		return nil, fmt.Errorf("environment variable LIBVIRT_LOG_OUTPUTS: %w", err)
 	case config.Given("log_outputs"):
 		return nil, config.Rejected("log_outputs", err)
 	}
 	return nil, err
 }
 
-// NewConfiguration keeps what was loaded.
+// NewConfiguration keeps what was loaded, for a daemon that starts with it. log is told
+// what reloads change.
 func NewConfiguration(files Files, daemon settings.Daemon, driver settings.Driver, log *slog.Logger) *Configuration {
-	return &Configuration{files: files, log: log, daemon: daemon, driver: driver}
-}
-
-// Authenticates says whether clients of a socket have to authenticate.
-func (c *Configuration) Authenticates(readOnly bool) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if readOnly {
-		return c.daemon.AuthUnixRO == settings.AuthPolkit
+	return &Configuration{
+		files: files, log: log, startedDaemon: daemon, startedDriver: driver, daemon: daemon, driver: driver,
 	}
-	return c.daemon.AuthUnixRW == settings.AuthPolkit
 }
 
-// SharesLog says whether controllers log where the daemon does.
+// Authenticates says whether clients of the read-only or of the full socket have to show
+// who they are (auth_unix_ro, auth_unix_rw). What the daemon was started with counts.
+func (c *Configuration) Authenticates(readOnly bool) bool {
+	if readOnly {
+		return c.startedDaemon.AuthUnixRO == settings.AuthPolkit
+	}
+	return c.startedDaemon.AuthUnixRW == settings.AuthPolkit
+}
+
+// SharesLog says whether controllers log where the daemon does (log_with_libvirtd), for
+// containers that start from now on.
 func (c *Configuration) SharesLog() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.driver.LogWithDaemon
 }
 
-// ShutdownTimeout is how long containers have when the host goes down.
+// ShutdownTimeout is how long containers have when the host goes down; 0: none.
 func (c *Configuration) ShutdownTimeout() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,7 +125,8 @@ func (c *Configuration) ShutdownTimeout() time.Duration {
 }
 
 // LogSettings is how to log: the command line counts before the environment, and
-// that before the file.
+// that before the file. An empty variable counts as none, so an output cannot be taken
+// away by it. --verbose makes the log say more, never less.
 func LogSettings(files Files, config settings.Daemon) (level slog.Level, filters, outputs string) {
 	level, filters, outputs = levelOf(config.LogLevel), config.LogFilters, config.LogOutputs
 	env := files.Environment
@@ -136,7 +159,12 @@ func levelOf(priority uint) slog.Level {
 }
 
 // Reload reads the files again and puts into force what can change while the
-// daemon runs. A bad file changes nothing.
+// daemon runs. A bad file changes nothing: the error says what is wrong with it. What
+// changed and is in force is logged, and so is, at every reload, what differs from what
+// the daemon was started with and waits for the next start.
+//
+// The log goes first: it is all that can still fail. Then the servers' limits, then obey
+// for what others hold.
 func (c *Configuration) Reload(servers *Servers, log *logging.Log, obey Obey) error {
 	daemon, driver, notices, err := Load(c.files)
 	if err != nil {
@@ -146,8 +174,10 @@ func (c *Configuration) Reload(servers *Servers, log *logging.Log, obey Obey) er
 	c.mu.Lock()
 	oldDaemon, oldDriver := c.daemon, c.driver
 	c.mu.Unlock()
-	live, later := settings.DifferDaemon(oldDaemon, daemon)
-	more, evenLater := settings.DifferDriver(oldDriver, driver)
+	live, _ := settings.DifferDaemon(oldDaemon, daemon)
+	more, _ := settings.DifferDriver(oldDriver, driver)
+	_, later := settings.DifferDaemon(c.startedDaemon, daemon)
+	_, evenLater := settings.DifferDriver(c.startedDriver, driver)
 	if err := relog(log, c.files, oldDaemon, daemon); err != nil {
 		return err
 	}
@@ -166,7 +196,8 @@ func (c *Configuration) Reload(servers *Servers, log *logging.Log, obey Obey) er
 }
 
 // relog changes how is logged, if the files say something new about it: what an
-// administrator set meanwhile stays otherwise.
+// administrator set meanwhile stays otherwise. Outputs come first, as only they can fail;
+// the filters' syntax was checked by Load.
 func relog(log *logging.Log, files Files, before, after settings.Daemon) error {
 	oldLevel, oldFilters, oldOutputs := LogSettings(files, before)
 	level, filters, outputs := LogSettings(files, after)
@@ -186,7 +217,8 @@ func relog(log *logging.Log, files Files, before, after settings.Daemon) error {
 	return nil
 }
 
-// Tell logs what was noticed while reading files.
+// Tell logs what was noticed while reading files, as warnings: somebody wrote something
+// that has no effect, or not the one it had once.
 func Tell(log *slog.Logger, notices []settings.Notice) {
 	for _, notice := range notices {
 		log.Warn("configuration: " + notice.String())

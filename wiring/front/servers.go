@@ -10,18 +10,20 @@ import (
 	"virtlxcd/app/idle"
 )
 
-// The servers by the names that administrators know.
+// The servers by the names that administrators know (virt-admin(1), server-list).
 const (
 	clientsName = "virtlxcd"
 	adminName   = "admin"
 )
 
-// Servers are the two servers of the daemon: for clients and for administrators.
+// Servers are the two servers of the daemon: for clients and for administrators. They
+// share nothing, so that an administrator gets in while all places of clients are taken.
 type Servers struct {
 	Clients, Admin *rpc.Server
 }
 
-// NewServers returns both, with the limits of the configuration.
+// NewServers returns both, with the limits of the configuration; they serve nobody until
+// Daemon.Run. Clients of either keep the daemon from being idle.
 func NewServers(config settings.Daemon, service *remote.Service, administration *Administration,
 	watch *idle.Watch, log *slog.Logger) *Servers {
 	desk := admin.New(administration, log)
@@ -38,6 +40,7 @@ func NewServers(config settings.Daemon, service *remote.Service, administration 
 	return s
 }
 
+// clientOptions are the limits that virtlxcd.conf gives to clients.
 func clientOptions(config settings.Daemon) rpc.Options {
 	o := rpc.DefaultOptions()
 	o.MaxClients, o.MaxAnonymous, o.MaxRequests = config.MaxClients, config.MaxAnonymousClients, int(config.MaxClientRequests)
@@ -46,6 +49,8 @@ func clientOptions(config settings.Daemon) rpc.Options {
 	return o
 }
 
+// adminOptions are those of administrators, who are authenticated by their uid as they
+// come and make no calls that go before others: no anonymous places, no prio workers.
 func adminOptions(config settings.Daemon) rpc.Options {
 	o := rpc.DefaultOptions()
 	o.MaxClients, o.MaxAnonymous, o.MaxRequests = config.AdminMaxClients, 0, int(config.AdminMaxClientRequests)
@@ -54,7 +59,9 @@ func adminOptions(config settings.Daemon) rpc.Options {
 	return o
 }
 
-// Apply puts changed limits into force; clients that are there stay.
+// Apply puts changed limits into force; clients that are there stay, also above a new
+// maximum, and keep the request limit and keepalive they came with. What the
+// configuration does not say is the default again.
 func (s *Servers) Apply(config settings.Daemon) {
 	apply(s.Clients, clientOptions(config))
 	apply(s.Admin, adminOptions(config))

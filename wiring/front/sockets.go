@@ -9,24 +9,27 @@ import (
 	"virtlxcd/adapters/systemd"
 )
 
-// Names of the units whose sockets the service manager passes.
+// Names of the units whose sockets the service manager passes (sd_listen_fds(3): without
+// FileDescriptorName= a descriptor has its unit's name).
 const (
 	fullUnit     = "virtlxcd.socket"
 	readOnlyUnit = "virtlxcd-ro.socket"
 	adminUnit    = "virtlxcd-admin.socket"
 )
 
-// SocketUnits are all of them.
+// SocketUnits are all of them: what systemd.Receive is to take over.
 var SocketUnits = []string{fullUnit, readOnlyUnit, adminUnit}
 
-// Sockets are where clients come in. A role without a socket is not served.
+// Sockets are where clients come in, by what they may do. A role without a socket is not
+// served; one may have several, as a unit may list several addresses.
 type Sockets struct {
 	Full, ReadOnly, Admin []*systemd.Listener
 }
 
 // Open takes the sockets that the service manager passed, or else makes those of
 // the configuration. Keys that say how own sockets are made do not count for passed
-// ones, and that is said.
+// ones, and that is said; max_queued_clients counts for both (listen(2) may be repeated).
+// All or none: those made before one that fails are unlinked again.
 func Open(passed map[string][]*systemd.Listener, config settings.Daemon, paths settings.Paths, log *slog.Logger) (*Sockets, error) {
 	if len(passed) == 0 {
 		return own(config, paths, log)
@@ -40,7 +43,8 @@ func Open(passed map[string][]*systemd.Listener, config settings.Daemon, paths s
 	return s, s.setBacklogs(config)
 }
 
-// own makes the sockets.
+// own makes the sockets. A directory given by the file has to exist; the usual one is
+// made. A daemon below a prefix keeps its own directory unless the file gives one.
 func own(config settings.Daemon, paths settings.Paths, log *slog.Logger) (*Sockets, error) {
 	if config.OpenToEveryone() {
 		log.Warn("every user of this host may do everything: auth_unix_rw is \"none\" and unix_sock_rw_perms lets others write")
@@ -72,6 +76,8 @@ func own(config settings.Daemon, paths settings.Paths, log *slog.Logger) (*Socke
 	return s, nil
 }
 
+// setBacklogs sets how many clients may wait at passed sockets, which came with a number
+// of the service manager's.
 func (s *Sockets) setBacklogs(config settings.Daemon) (err error) {
 	for _, one := range append(append([]*systemd.Listener{}, s.Full...), s.ReadOnly...) {
 		err = errors.Join(err, one.SetBacklog(int(config.MaxQueuedClients)))
@@ -82,7 +88,8 @@ func (s *Sockets) setBacklogs(config settings.Daemon) (err error) {
 	return err
 }
 
-// Close closes all; own ones vanish from the file system.
+// Close closes all; own ones vanish from the file system, passed ones stay with the
+// service manager. Again it is an error of each.
 func (s *Sockets) Close() (err error) {
 	for _, role := range [][]*systemd.Listener{s.Full, s.ReadOnly, s.Admin} {
 		for _, one := range role {

@@ -17,7 +17,7 @@ import (
 	"virtlxcd/wiring/front"
 )
 
-// Config says how a Machine's daemons are made.
+// Config says how a Machine's daemons are made: every one of them the same way.
 type Config struct {
 	// Prefix is the directory below which the sockets are; empty: no sockets.
 	Prefix string
@@ -73,7 +73,8 @@ func (m *Machine) Start(ctx context.Context) error {
 
 var errNoDaemon = errors.New("no daemon runs")
 
-// Stop ends the daemon in good order; containers run on.
+// Stop ends the daemon in good order; containers run on. It returns when all its
+// goroutines have ended, with an error if no daemon runs.
 func (m *Machine) Stop(ctx context.Context) error {
 	if m.daemon == nil {
 		return errNoDaemon
@@ -101,7 +102,8 @@ func (m *Machine) Kill() error {
 	return ended.stop(context.Background())
 }
 
-// Boot switches the machine off and on, without a daemon afterwards.
+// Boot switches the machine off and on, without a daemon afterwards: what ran is gone, and
+// what is stored stays.
 func (m *Machine) Boot() error {
 	var err error
 	if m.daemon != nil {

@@ -28,7 +28,7 @@ type Stand struct {
 	Ready func(uri, readOnlyURI string)
 }
 
-// Version is the API level as people write it.
+// Version is the API level as people write it, the same as the real daemon's.
 func Version() string { return remote.APIVersion.String() }
 
 // Serve runs a daemon on a machine of its own until ctx ends. Definitions are
@@ -123,5 +123,6 @@ func newStore(paths settings.Paths, codec ports.Codec, log *slog.Logger) (*store
 	}, nil
 }
 
-// newEntropy is random: names counted anew would meet those in stored files.
+// newEntropy is random: names counted anew would meet those in stored files. It is the one
+// adapter of the kernel here, and needs no root.
 func newEntropy() proc.Entropy { return proc.NewEntropy() }

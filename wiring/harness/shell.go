@@ -22,25 +22,31 @@ func newSettings() settings.Daemon {
 	return config
 }
 
+// newOutput is a log as the daemon's, changed by administrators alike, into the Machine's
+// writer.
 func newOutput(config Config) (*logging.Log, error) {
 	return logging.Open(logging.Options{Level: config.Level, Outputs: "1:stderr", Stderr: config.Log})
 }
 
 func newLog(out *logging.Log) *slog.Logger { return slog.New(out) }
 
+// newConfiguration reloads files that tests and people may write below the prefix.
 func newConfiguration(paths settings.Paths, config settings.Daemon, log *slog.Logger) *front.Configuration {
 	files := front.Files{Daemon: paths.DaemonConfig, Driver: paths.DriverConfig}
 	return front.NewConfiguration(files, config, settings.DefaultDriver(), log)
 }
 
+// newService may read without waiting: the fakes' access checks ask nobody.
 func newService(connector ports.Connector, codec ports.Codec, log *slog.Logger) *remote.Service {
 	return remote.New(connector, codec, remote.Options{Log: log, QuickReads: true})
 }
 
+// newIdle has no limit until an administrator sets one.
 func newIdle() *idle.Watch { return idle.New(0) }
 
 func newOptions(watch *idle.Watch) driver.Options { return driver.Options{Occupied: watch.Occupied} }
 
+// newSockets makes sockets below the prefix, nobody passes any.
 func newSockets(config settings.Daemon, paths settings.Paths, log *slog.Logger) front.Opener {
 	return func() (*front.Sockets, error) { return front.Open(nil, config, paths, log) }
 }

@@ -32,6 +32,7 @@ type watch struct {
 	changed chan struct{} // closed and replaced when calls change
 }
 
+// newWatch stands before cases, for one daemon.
 func newWatch(cases *driver.Driver) *watch {
 	return &watch{Driver: cases, autostarted: make(chan struct{}), calls: map[Call]int{}, changed: make(chan struct{})}
 }
@@ -51,6 +52,7 @@ func (w *watch) Connect(ctx context.Context, caller access.Caller) (ports.Connec
 	return watched{c, w}, nil
 }
 
+// watched is a client's connection whose calls are counted.
 type watched struct {
 	ports.Connection
 	watch *watch
@@ -68,6 +70,7 @@ func (c watched) OpenConsole(ctx context.Context, ref container.Ref, device stri
 	return c.Connection.OpenConsole(ctx, ref, device)
 }
 
+// count wakes everybody who waits; who has not enough yet waits for the next channel.
 func (w *watch) count(call Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,6 +79,7 @@ func (w *watch) count(call Call) {
 	w.changed = make(chan struct{})
 }
 
+// counted returns the channel with the number, so that nothing is missed in between.
 func (w *watch) counted(call Call) (n int, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +92,8 @@ func (m *Machine) Calls(call Call) int {
 	return n
 }
 
-// AwaitCalls waits until clients have made n such calls in all.
+// AwaitCalls waits until clients have made n such calls in all of the running daemon, or
+// for ctx, whose error it returns.
 func (m *Machine) AwaitCalls(ctx context.Context, call Call, n int) error {
 	for {
 		have, changed := m.daemon.Watch.counted(call)
