@@ -1,6 +1,7 @@
 package domxml
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,7 +9,9 @@ import (
 )
 
 // The refusals of a document. Kind and area together are what clients see as
-// code and origin.
+// code and origin. Texts that other implementations of the interface have, word
+// for word, are kept whole, capitals and full stops included: clients and test
+// suites look for them. Texts of our own start in lower case.
 
 // bad says that the document does not make sense.
 func bad(format string, args ...any) error {
@@ -20,6 +23,8 @@ func unsupported(format string, args ...any) error {
 	return fault.New(fault.UnsupportedConfig, fault.API, format, args...)
 }
 
+// internal is for what clients know as an internal error although the document is
+// to blame.
 func internal(format string, args ...any) error {
 	return fault.New(fault.Internal, fault.API, format, args...)
 }
@@ -29,29 +34,61 @@ func badStructure(format string, args ...any) error {
 	return fault.New(fault.BadDefinition, fault.Document, format, args...)
 }
 
+// badAttr is for an attribute whose value is none of the words that exist.
 func badAttr(owner *node, name, value string) error {
 	return badStructure("Invalid value for attribute '%s' in element '%s': '%s'.", name, owner.local, value)
 }
 
+// badNumber is for an attribute that should be a whole number, 0 or more.
 func badNumber(owner *node, name, value string) error {
 	return badStructure("Invalid value for attribute '%s' in element '%s': '%s'. Expected non-negative integer value",
 		name, owner.local, value)
 }
 
+// missingAttr is for an attribute that must stand there.
 func missingAttr(owner *node, name string) error {
 	return badStructure("Missing required attribute '%s' in element '%s'", name, owner.local)
 }
 
 // nameless carries only the detail: clients see a fixed text around it.
 func nameless() error { return &fault.Error{Kind: fault.NoName, Area: fault.API} }
+
+// sourceless and targetless carry only the detail, too: the other end of the
+// device, by which its author finds it.
 func sourceless(target string) error {
 	return &fault.Error{Kind: fault.NoSource, Area: fault.API, Text: target}
 }
 func targetless(source string) error {
 	return &fault.Error{Kind: fault.NoTarget, Area: fault.API, Text: source}
 }
+
+// noCapability is for a machine that this host cannot be. The blank at the end
+// is part of the text.
 func noCapability(what string) error {
 	return fault.New(fault.InvalidArgument, fault.Capability, "could not find capabilities for %s ", what)
+}
+
+// maxShown is how many bytes of a text an error repeats.
+const maxShown = 2048
+
+// brief cuts the text of a refusal that repeats what a document holds: values
+// may be megabytes, errors go into logs and back to the client.
+func brief(err error) error {
+	var e *fault.Error
+	if !errors.As(err, &e) || len(e.Text) <= maxShown {
+		return err
+	}
+	short := *e
+	short.Text = clip(e.Text)
+	return &short
+}
+
+// clip keeps the beginning, in whole characters.
+func clip(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "..."
 }
 
 // maxShownLine is how much of a source line an error quotes.
@@ -63,7 +100,7 @@ func illFormed(label, document string, offset int, format string, args ...any) e
 	offset = min(max(offset, 0), len(document))
 	line := 1 + strings.Count(document[:offset], "\n")
 	start := offset
-	for start > 0 && (document[start-1] == '\n' || document[start-1] == '\r') {
+	for start > 0 && atLineEnd(document, start) && atLineEnd(document, start-1) {
 		start--
 	}
 	if cut := strings.LastIndexAny(document[:start], "\r\n"); cut >= 0 {
@@ -79,7 +116,13 @@ func illFormed(label, document string, offset int, format string, args ...any) e
 	column := min(offset-start, len(source))
 	source, column = window(source, column)
 	return fault.New(fault.Malformed, fault.API, "%s:%d: %s\n%s\n%s^",
-		label, line, fmt.Sprintf(format, args...), printable(source), pointer(source[:column]))
+		label, line, clip(fmt.Sprintf(format, args...)), printable(source), pointer(source[:column]))
+}
+
+// atLineEnd holds at the end of the document too: what is missing there is
+// missed in the last line that has something in it.
+func atLineEnd(document string, at int) bool {
+	return at == len(document) || document[at] == '\n' || document[at] == '\r'
 }
 
 // window cuts a long line down to what surrounds the column.
@@ -92,6 +135,8 @@ func window(line string, column int) (string, int) {
 	return line[from:to], column - from
 }
 
+// pointer draws the line below the source, one dash for each character; tabs stay,
+// or it would point elsewhere.
 func pointer(before string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' {

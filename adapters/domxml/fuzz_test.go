@@ -1,6 +1,7 @@
 package domxml_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ func seeds(f *testing.F, wrap func(string) string) {
 		f.Add(wrap(golden(f, name+".input.xml")))
 		f.Add(wrap(golden(f, name+".live.xml")))
 	}
-	for _, test := range rejections {
+	for _, test := range slices.Concat(rejections, deviceRejections) {
 		f.Add(wrap(test.document))
 	}
 	f.Add(wrap(body("<metadata xmlns:q='u'><q:a> <b/>x<!-- c --> <?p i?></q:a></metadata><x y='&#10;&#13;&#9;'> <z/> </x>")))

@@ -13,8 +13,18 @@ import (
 // names, with [n] for the n+1st of a name, then @name for an attribute. The
 // text of an element is its printed form; an element that a field prints but
 // whose mere presence counts has a place and no text.
+//
+//	Place               Text                     is
+//	""                  <cpu mode='x'/>          a child of the owner
+//	"os/initarg[2]@q"   1                        an attribute of the third <initarg>
+//	"os/type@machine"   m                        an attribute of an element with a field
+//	"metadata"                                   an empty element
+//
+// Comments and text beside elements are not kept: nothing could say where among
+// the elements they belong, once those are printed in their own order.
 
-// leftovers collects from n, the owner, whatever was not taken.
+// leftovers collects from n, the owner, whatever was not taken. The order is that
+// of the tree, so arrange comes before.
 func leftovers(n *node) []device.Leftover {
 	n.owner = true
 	c := collector{}
@@ -22,8 +32,12 @@ func leftovers(n *node) []device.Leftover {
 	return c.found
 }
 
+// collector walks one owner. What is found in a device that is an owner itself is
+// not its business.
 type collector struct{ found []device.Leftover }
 
+// walk goes into elements that were taken: their own leftovers have a place in
+// them. One that was not taken is a leftover as a whole.
 func (c *collector) walk(n *node, path string) {
 	c.attributes(n, path)
 	seen := map[string]int{}
@@ -48,6 +62,9 @@ func kept(n *node) string {
 	return fragment(n.tidy().contain())
 }
 
+// attributes keeps those of n that were not taken. Namespaces are declared where
+// they are used, once for each prefix: the declaration may have stood further out,
+// on an element that is printed without it.
 func (c *collector) attributes(n *node, path string) {
 	declared := map[string]bool{}
 	for i := range n.attrs {
@@ -63,6 +80,7 @@ func (c *collector) attributes(n *node, path string) {
 	}
 }
 
+// join adds one step to a path; the first of a name needs no number.
 func join(path, name string, index int) string {
 	if index > 0 {
 		name += "[" + strconv.Itoa(index) + "]"
@@ -80,7 +98,8 @@ type restorer struct {
 }
 
 // restore puts back what leftovers took from owner. A place that is no more,
-// because the list it counts in became shorter, takes its leftover with it.
+// because the list it counts in became shorter, takes its leftover with it. What
+// a field prints wins over a leftover of the same attribute.
 func restore(owner *node, left []device.Leftover) {
 	r := restorer{fixed: map[*node]map[string][]*node{}}
 	for _, l := range left {
@@ -98,6 +117,8 @@ func restore(owner *node, left []device.Leftover) {
 	}
 }
 
+// adopt hangs a printed element into parent. Children that are put back are not
+// among those that places count.
 func (r *restorer) adopt(parent *node, text string) {
 	kid, err := parseFragment(text)
 	if err != nil {
@@ -107,6 +128,7 @@ func (r *restorer) adopt(parent *node, text string) {
 	parent.add(kid.tidy())
 }
 
+// resolve follows a path down from n; nil if it leads nowhere.
 func (r *restorer) resolve(n *node, path string) *node {
 	for path != "" && n != nil {
 		var step string
@@ -116,6 +138,8 @@ func (r *restorer) resolve(n *node, path string) *node {
 	return n
 }
 
+// step goes to one child. The first of a name is made if no field printed it:
+// that is how an element comes back of which only attributes were left over.
 func (r *restorer) step(parent *node, step string) *node {
 	name, index := step, 0
 	if head, tail, ok := strings.Cut(step, "["); ok {
@@ -137,6 +161,7 @@ func (r *restorer) step(parent *node, step string) *node {
 	return kid
 }
 
+// index remembers the children that parent had when its first leftover came.
 func (r *restorer) index(parent *node) map[string][]*node {
 	known, ok := r.fixed[parent]
 	if !ok {

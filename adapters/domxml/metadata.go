@@ -10,7 +10,14 @@ import (
 
 // Metadata checks the element a client attaches under a namespace. What in it
 // has no namespace of its own gets this one, declared under prefix on the
-// element itself.
+// element itself:
+//
+//	<app><b/></app>   under p, urn:x   becomes   <p:app xmlns:p="urn:x"><p:b/></p:app>
+//
+// An element that has the namespace already keeps its own prefix. Kind Malformed
+// for an element that is not well formed, too large or of another namespace, and
+// for a prefix or namespace that cannot be written down; with an error the
+// result is zero. How much a definition holds in all is not looked at.
 func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, error) {
 	n, err := parseTree(metadataLabel, text, metadataLimits)
 	if err != nil {
@@ -20,23 +27,31 @@ func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, er
 		return container.Metadata{}, err
 	}
 	if n.space != "" && n.space != namespace {
-		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
-			"%s: the element belongs to the namespace '%s', not '%s'", metadataLabel, n.space, namespace)
+		return container.Metadata{}, brief(fault.New(fault.Malformed, fault.API,
+			"%s: the element belongs to the namespace '%s', not '%s'", metadataLabel, n.space, namespace))
 	}
 	if !inject(n, prefix, namespace) {
-		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
-			"%s: a prefix of the element is not declared, or '%s' is declared for another namespace", metadataLabel, prefix)
+		return container.Metadata{}, brief(fault.New(fault.Malformed, fault.API,
+			"%s: a prefix of the element is not declared, or '%s' is declared for another namespace", metadataLabel, prefix))
 	}
-	return attached(n), nil
+	m := attached(n)
+	if len(m.Text) > metadataLimits.bytes {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.API,
+			"%s: the element is longer than %d bytes as it is printed", metadataLabel, metadataLimits.bytes)
+	}
+	return m, nil
 }
+
+// maxPrefix bounds a prefix, in bytes: it is repeated for each element.
+const maxPrefix = 256
 
 // checkPrefix makes sure that prefix and namespace can be written down.
 func checkPrefix(prefix, namespace string) error {
-	if !isName(prefix) || strings.HasPrefix(prefix, "xml") {
+	if len(prefix) > maxPrefix || !isName(prefix) || strings.HasPrefix(prefix, "xml") {
 		return fault.New(fault.Malformed, fault.API, "failed to validate prefix for a new XML namespace")
 	}
 	s := scanner{label: metadataLabel, document: namespace}
-	if err := s.checkCharacters(); err != nil || namespace == "" || namespace == xmlSpace {
+	if err := s.checkCharacters(); err != nil || namespace == "" || reserved(namespace) {
 		return fault.New(fault.Malformed, fault.API, "failed to create a new XML namespace")
 	}
 	return nil

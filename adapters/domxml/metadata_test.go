@@ -40,30 +40,53 @@ func TestMetadata(t *testing.T) {
 }
 
 func TestMetadataRejections(t *testing.T) {
-	for _, test := range []struct{ element, prefix, namespace string }{
-		{"<a", "p", "u:1"},
-		{"", "p", "u:1"},
-		{"<a/><b/>", "p", "u:1"},
-		{"text", "p", "u:1"},
-		{"<a/>", "", "u:1"},
-		{"<a/>", "1", "u:1"},
-		{"<a/>", "!", "u:1"},
-		{"<a/>", "p:q", "u:1"},
-		{"<a/>", "p x='", "u:1"},
-		{"<a/>", "xml", "u:1"},
-		{"<a/>", "p", ""},
-		{"<a/>", "p", "\x01"},
-		{"<a/>", "p", "\xff"},
-		{"<q:a xmlns:q='u:2'/>", "p", "u:1"},
-		{"<a xmlns:p='u:2'/>", "p", "u:1"},
-		{"<a><b xmlns:p='u:2'><c/></b></a>", "p", "u:1"},
-		{"<q:a/>", "p", "u:1"},
-		{"<a><q:b/></a>", "p", "u:1"},
-		{"<!DOCTYPE a><a/>", "p", "u:1"},
-		{"<a>" + repeat("x", 1<<20) + "</a>", "p", "u:1"},
+	const (
+		noPrefix    = "failed to validate prefix for a new XML namespace"
+		noNamespace = "failed to create a new XML namespace"
+		other       = "(metadata_xml): a prefix of the element is not declared, or 'p' is declared for another namespace"
+	)
+	for _, test := range []struct{ element, prefix, namespace, text string }{
+		{"<a", "p", "u:1", "(metadata_xml):1: unexpected EOF\n<a\n--^"},
+		{"", "p", "u:1", "(metadata_xml):1: Document is empty\n\n^"},
+		{"<a/><b/>", "p", "u:1", "(metadata_xml):1: Extra content at the end of the document\n<a/><b/>\n----^"},
+		{"text", "p", "u:1", "(metadata_xml):1: Start tag expected, '<' not found\ntext\n^"},
+		{"<a/>", "", "u:1", noPrefix},
+		{"<a/>", "1", "u:1", noPrefix},
+		{"<a/>", "!", "u:1", noPrefix},
+		{"<a/>", "p:q", "u:1", noPrefix},
+		{"<a/>", ":p", "u:1", noPrefix},
+		{"<a/>", "p x='", "u:1", noPrefix},
+		{"<a/>", "p='1' q", "u:1", noPrefix},
+		{"<a/>", "p\n", "u:1", noPrefix},
+		{"<a/>", "xml", "u:1", noPrefix},
+		{"<a/>", "xmlns", "u:1", noPrefix},
+		{"<a/>", "p", "", noNamespace},
+		{"<a/>", "p", "\x01", noNamespace},
+		{"<a/>", "p", "\xff", noNamespace},
+		{"<a/>", "p", "http://www.w3.org/XML/1998/namespace", noNamespace},
+		{"<a/>", "p", "http://www.w3.org/2000/xmlns/", noNamespace},
+		{"<q:a xmlns:q='u:2'/>", "p", "u:1", "(metadata_xml): the element belongs to the namespace 'u:2', not 'u:1'"},
+		{"<a xmlns='u:2'/>", "p", "u:1", "(metadata_xml): the element belongs to the namespace 'u:2', not 'u:1'"},
+		{"<a xmlns:p='u:2'/>", "p", "u:1", other},
+		{"<a><b xmlns:p='u:2'><c/></b></a>", "p", "u:1", other},
+		{"<q:a/>", "p", "u:1", other},
+		{"<a><q:b/></a>", "p", "u:1", other},
+		{"<!DOCTYPE a><a/>", "p", "u:1", "(metadata_xml):1: document type declarations are not accepted\n<!DOCTYPE a><a/>\n^"},
+		{"<a>" + repeat("x", 1<<20) + "</a>", "p", "u:1", "(metadata_xml): the document is longer than 1048576 bytes"},
 	} {
-		_, err := newCodec().Metadata(test.element, test.prefix, test.namespace)
+		m, err := newCodec().Metadata(test.element, test.prefix, test.namespace)
 		require.ErrorIs(t, err, fault.Malformed, "%.40q %q %q", test.element, test.prefix, test.namespace)
+		assert.EqualError(t, err, test.text)
+		assert.Zero(t, m)
+	}
+	for element, text := range map[string]string{
+		repeat("<a>", 251) + repeat("</a>", 251): "elements are nested deeper than 250",
+		"<a>" + repeat("<b/>", 20_000) + "</a>":  "more than 20000 elements",
+		manyPrefixes(61):                         "more than 60 namespaces",
+	} {
+		_, err := newCodec().Metadata(element, "p", "u:1")
+		require.ErrorIs(t, err, fault.Malformed)
+		assert.ErrorContains(t, err, text)
 	}
 }
 

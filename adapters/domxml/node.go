@@ -2,6 +2,7 @@ package domxml
 
 import "strings"
 
+// nodeKind says what a node is; most are elements.
 type nodeKind uint8
 
 const (
@@ -23,14 +24,15 @@ type node struct {
 	kids  []*node
 
 	double bool // printed with double quotes, as attached metadata is
-	taken  bool // stands in a field
+	taken  bool // stands in a field; its attributes and children may still be left over
 	owner  bool // keeps its leftovers itself
 }
 
+// attr is an attribute. Declarations of namespaces are attributes, too.
 type attr struct {
-	name, space string
+	name, space string // with its prefix; the URI of that, if it was declared
 	value       string
-	taken       bool
+	taken       bool // stands in a field
 }
 
 // el makes an element from pairs of attribute name and value.
@@ -49,11 +51,13 @@ func leaf(name, content string, pairs ...string) *node {
 	return n
 }
 
+// add appends children and returns n, so that trees can be written down as such.
 func (n *node) add(kids ...*node) *node {
 	n.kids = append(n.kids, kids...)
 	return n
 }
 
+// setText replaces everything inside n.
 func (n *node) setText(content string) {
 	n.kids = nil
 	if content != "" {
@@ -61,6 +65,7 @@ func (n *node) setText(content string) {
 	}
 }
 
+// set changes the attribute of the name where it stands, or adds it at the end.
 func (n *node) set(name, value string) {
 	for i := range n.attrs {
 		if n.attrs[i].name == name {
@@ -205,12 +210,3 @@ func (n *node) content() string {
 
 // word takes the text of the first child of the name.
 func (n *node) word(name string) string { return n.one(name).content() }
-
-// count is how many nodes hang from n, n included.
-func (n *node) count() int {
-	total := 1
-	for _, kid := range n.kids {
-		total += kid.count()
-	}
-	return total
-}

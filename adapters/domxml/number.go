@@ -12,8 +12,10 @@ import (
 )
 
 // scaled reads a size whose unit stands in an attribute and returns bytes, at
-// most limit. where names the element for the client; fallback is the number
-// of bytes in a unit when none is written.
+// most limit. where names the element for the client, as a path: "./memory[1]";
+// fallback is the number of bytes in a unit when none is written. Digits alone
+// are a number: no sign, no blanks. Kinds BadDefinition for the number,
+// InvalidArgument for the unit, Overflow for the product.
 func scaled(value, unit, where string, fallback, limit uint64) (uint64, error) {
 	number, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
@@ -31,8 +33,9 @@ func scaled(value, unit, where string, fallback, limit uint64) (uint64, error) {
 	return 0, fault.New(fault.Overflow, fault.Host, "value too large: %d%s", number, unit)
 }
 
-// unitSize reads units as clients write them: a letter alone or with iB counts
-// in 1024, with B in 1000.
+// unitSize reads units as clients write them (formatdomain, "Memory
+// Allocation"), in either case: a letter alone or with iB counts in 1024, with B
+// in 1000. "k", "KiB" and "kib" are 1024, "KB" is 1000, "b" and "bytes" are 1.
 func unitSize(unit string) (uint64, error) {
 	lower := strings.ToLower(unit)
 	if lower == "b" || lower == "byte" || lower == "bytes" {
@@ -40,9 +43,11 @@ func unitSize(unit string) (uint64, error) {
 	}
 	power := strings.IndexByte("kmgtpe", lower[0]) + 1
 	base := uint64(1024)
-	switch lower[1:] {
-	case "", "ib":
-	case "b":
+	switch {
+	case len(lower) != len(unit): // a letter beyond ASCII that folds to one within
+		power = 0
+	case lower[1:] == "", lower[1:] == "ib":
+	case lower[1:] == "b":
 		base = 1000
 	default:
 		power = 0
@@ -73,14 +78,26 @@ func memory(n *node, where string, limit uint64) (uint64, error) {
 	return size/kib + min(1, size%kib), nil
 }
 
+// number prints a count or a size.
 func number(value uint64) string { return strconv.FormatUint(value, 10) }
 
-// maxCPU bounds the numbers in a list of processors.
+// maxCPU bounds the numbers in a list of processors; the interface's own bitmaps
+// end there.
 const maxCPU = 16384
 
-// cpuList reads a list like "0-3,^2,8" and returns its canonical form.
+// maxCPUList bounds the list itself, in bytes: every number once, with room to
+// spare. Each part may name all processors, so a list is not read for free.
+const maxCPUList = 8 * maxCPU
+
+// cpuList reads a list like "0-3,^2,8" (cpuset(7) has the same format but for
+// the caret) and returns its canonical form "0-1,3,8": ascending, neighbours
+// joined. Parts count in their order, so "^2,0-3" takes nothing away. A list of
+// nothing is refused otherwise than one that cannot be read.
 func cpuList(list string) (string, error) {
 	wrong := fault.New(fault.InvalidArgument, fault.Host, "Failed to parse bitmap '%s'", list)
+	if len(list) > maxCPUList {
+		return "", wrong
+	}
 	set := make([]bool, maxCPU)
 	for part := range strings.SplitSeq(list, ",") {
 		part = strings.Trim(part, " \t\r\n")
@@ -104,6 +121,7 @@ func cpuList(list string) (string, error) {
 	return formatCPUs(set), nil
 }
 
+// formatCPUs writes runs of two and more as ranges.
 func formatCPUs(set []bool) string {
 	var parts []string
 	for from := 0; from < len(set); from++ {

@@ -9,7 +9,8 @@ import (
 const others = "*"
 
 // orders says in which order children are printed, by the path of their
-// parent. Elements that are not named come last, or where others stands.
+// parent, as libvirt's driver prints them: clients that edit documents as text
+// rely on it. Elements that are not named come last, or where others stands.
 var orders = map[string]map[string]int{
 	"domain": rank(`name uuid genid title description metadata maxMemory memory currentMemory blkiotune memtune
 		memoryBacking vcpu vcpus iothreads iothreadids cputune numatune resource sysinfo bootloader bootloader_args os
@@ -48,7 +49,9 @@ const characterOrder = "source protocol log target * alias address"
 const featureNames = `acpi apic pae hap viridian privnet hyperv kvm pvspinlock capabilities pmu vmport gic smm ioapic hpt
 	vmcoreinfo htm nested-hv msrs ccf-assist xen cfpc sbbc ibs tcg async-teardown ras ps2 aia`
 
-// attributeOrders is the same for attributes, by the name of the element.
+// attributeOrders is the same for attributes, by the name of the element. Those
+// of other elements stay in the order they came in, or in which the writer set
+// them.
 var attributeOrders = map[string]map[string]int{
 	"vcpu":       rank("placement cpuset current *"),
 	"memory":     rank("dumpCore mode unit *"),
@@ -61,6 +64,7 @@ var attributeOrders = map[string]map[string]int{
 	"address":    rank("type domain controller bus target slot unit *"),
 }
 
+// rank numbers names in their order. Without others in it, those come last.
 func rank(names string) map[string]int {
 	ranks := map[string]int{}
 	for i, name := range strings.Fields(names) {
@@ -73,7 +77,9 @@ func rank(names string) map[string]int {
 }
 
 // arrange brings n and what is below it into printing order. Equals keep
-// their order, so arranging twice changes nothing.
+// their order, so arranging twice changes nothing. Below an element without an
+// order of its own nothing is touched: what nobody here understands keeps the
+// order its author gave it.
 func (n *node) arrange(path string) {
 	if ranks, ok := attributeOrders[n.name]; ok {
 		slices.SortStableFunc(n.attrs, func(a, b attr) int { return place(ranks, a.name) - place(ranks, b.name) })
@@ -94,6 +100,7 @@ func (n *node) arrange(path string) {
 	}
 }
 
+// place is the rank of a name, known or not.
 func place(ranks map[string]int, name string) int {
 	if at, ok := ranks[name]; ok {
 		return at

@@ -21,7 +21,9 @@ const (
 
 // Peek looks for name and uuid alone and stops where it has both. It sees the
 // same ones as Parse: the first of each directly below the root. What a document
-// without a uuid costs is to read over it once, and nothing is kept.
+// without a uuid costs is to read over it once, and nothing is kept. That Peek
+// succeeds says nothing about the rest of the document; that it fails says that
+// Parse would. Kinds Malformed, BadDefinition, NoName and, for a uuid, Internal.
 func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
 	name, uuid, hasUUID, err = peek(document)
 	if err != nil && len(document) <= explained {
@@ -32,6 +34,7 @@ func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID
 	return name, uuid, hasUUID, err
 }
 
+// peek is Peek without the better explanation.
 func peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
 	if len(document) > clientLimits.bytes {
 		return "", uuid, false, tooLong(definitionLabel, clientLimits)
@@ -55,6 +58,7 @@ func peek(document string) (name string, uuid container.UUID, hasUUID bool, err 
 	return name, uuid, hasUUID, err
 }
 
+// readUUID takes an empty element for none: the uuid is to be made up then.
 func readUUID(text string) (uuid container.UUID, has bool, err error) {
 	if text == "" {
 		return uuid, false, nil
@@ -96,6 +100,7 @@ func (f excerpt) content() (string, error) {
 	}
 }
 
+// checkRoot wants a document of the right kind; its namespace does not matter.
 func checkRoot(name string) error {
 	if name != "domain" {
 		return badStructure("expecting root element of '%s', not '%s'", "domain", name)

@@ -1,10 +1,14 @@
 package domxml
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // The printed form: two spaces per level, attributes in single quotes. An
 // element that holds text stays on one line with all that is in it, since
-// white space there would be content.
+// white space there would be content. Metadata is printed as it was always
+// printed, with double quotes and as little escaped as possible.
 
 var (
 	escapeText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "'", "&apos;", `"`, "&quot;", "\r", "&#13;")
@@ -16,6 +20,7 @@ var (
 		"\r", "&#13;", "\n", "&#10;", "\t", "&#9;")
 )
 
+// printer collects the text. double holds inside of an element that has it.
 type printer struct {
 	strings.Builder
 	double bool
@@ -43,6 +48,7 @@ func (p *printer) indent(level int) {
 	}
 }
 
+// node prints n without what comes before and after it on its lines.
 func (p *printer) node(n *node, level int) {
 	switch n.kind {
 	case text:
@@ -59,6 +65,7 @@ func (p *printer) node(n *node, level int) {
 	}
 }
 
+// instruction prints <?target text?>; what is in it is never escaped.
 func (p *printer) instruction(n *node) {
 	p.WriteString("<?" + n.name)
 	if n.text != "" {
@@ -67,6 +74,7 @@ func (p *printer) instruction(n *node) {
 	p.WriteString("?>")
 }
 
+// element prints an element without children as an empty one.
 func (p *printer) element(n *node, level int) {
 	p.WriteString("<" + n.name)
 	for i := range n.attrs {
@@ -116,7 +124,7 @@ func (p *printer) attr(a *attr) {
 		quote, escape = `"`, escapeMetaAttr
 	}
 	p.WriteString(" " + a.name + "=" + quote)
-	_, _ = escape.WriteString(p, a.value)
+	_, _ = escape.WriteString(p, clean(a.value))
 	p.WriteString(quote)
 }
 
@@ -125,9 +133,27 @@ func (p *printer) text(content string) {
 	if p.double {
 		escape = escapeMetaText
 	}
-	_, _ = escape.WriteString(p, content)
+	_, _ = escape.WriteString(p, clean(content))
 }
 
+// clean leaves out what no document can hold, so that a text that was set
+// without a document (a description, say) cannot make one that nobody can read
+// again. Bytes that are not UTF-8 become U+FFFD.
+func clean(text string) string {
+	if utf8.ValidString(text) && strings.IndexFunc(text, illegal) < 0 {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if illegal(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func illegal(r rune) bool { return !legal(r) }
+
+// mixed elements have text directly in them.
 func (n *node) mixed() bool {
 	for _, kid := range n.kids {
 		if kid.kind == text {

@@ -21,12 +21,15 @@ type reader struct {
 	// bareMetadata: the element is there, with nothing to keep in it.
 	bareMetadata bool
 	noted        map[string]bool // in Unserved
-	hypervisor   string
+	hypervisor   string          // the type of the document: who should run it
 }
 
+// read makes a definition of a document's root. The steps are in the order in which
+// others check, since of several faults clients expect to hear of the first.
+// Metadata comes after everything that may still look at the tree by name.
 func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 	if err := checkRoot(root.name); err != nil {
-		return nil, err
+		return nil, brief(err)
 	}
 	r := &reader{codec: c, def: &container.Definition{}, root: root, live: live, noted: map[string]bool{}}
 	for _, step := range []func() error{
@@ -34,7 +37,7 @@ func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 		r.features, r.clock, r.actions, r.devices, r.labels, r.sharing, r.metadata, r.texts, r.check,
 	} {
 		if err := step(); err != nil {
-			return nil, err
+			return nil, brief(err)
 		}
 	}
 	slices.Sort(r.def.Unserved)
@@ -54,6 +57,7 @@ func (r *reader) unserved(what string) {
 	}
 }
 
+// identity reads <name> and <uuid>; whether the name can be used is checked last.
 func (r *reader) identity() error {
 	r.def.Name = r.root.word("name")
 	if r.def.Name == "" {
@@ -67,6 +71,8 @@ func (r *reader) identity() error {
 	return err
 }
 
+// kinds are the hypervisors that a document may name at all. Which of them runs
+// here is decided with the architecture.
 var kinds = strings.Fields("qemu kqemu kvm xen lxc uml openvz test vmware hyperv vbox phyp parallels bhyve vz hvf")
 
 func (r *reader) kind() error {
@@ -82,6 +88,8 @@ func (r *reader) kind() error {
 	return nil
 }
 
+// memory reads the sizes (formatdomain, "Memory Allocation"). The current one is
+// at most the maximum, and the maximum where it is 0 or not there.
 func (r *reader) memory() error {
 	top := r.root
 	if m := top.find("maxMemory"); m != nil {
@@ -110,6 +118,8 @@ func (r *reader) memory() error {
 	return nil
 }
 
+// processors reads <vcpu> ("CPU Allocation"). The number is shown and nothing
+// else; the set of processors is what takes effect.
 func (r *reader) processors() error {
 	r.def.VCPUs = 1
 	n := r.root.one("vcpu")
@@ -148,6 +158,8 @@ func checkCurrent(n *node, count uint64) error {
 	return nil
 }
 
+// placement reads on which processors it may run. "auto" leaves that to a service
+// that nobody asks here, so a set beside it means nothing.
 func (r *reader) placement(n *node) error {
 	switch placement := n.get("placement"); placement {
 	case "", "static":
@@ -168,6 +180,7 @@ func (r *reader) placement(n *node) error {
 	return err
 }
 
+// resource reads the parent cgroup. Other children of <resource> are carried along.
 func (r *reader) resource() error {
 	n := r.root.one("resource")
 	if n == nil {
@@ -180,6 +193,7 @@ func (r *reader) resource() error {
 	return nil
 }
 
+// texts reads what is there for people only; empty is as good as absent.
 func (r *reader) texts() error {
 	r.def.Title = r.root.word("title")
 	r.def.Description = r.root.word("description")

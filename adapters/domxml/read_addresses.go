@@ -8,6 +8,11 @@ import (
 	"virtlxcd/domain/fault"
 )
 
+// parseAddress reads <ip>:
+//
+//	<ip address='10.0.0.1' family='ipv4' prefix='24' peer='10.0.0.2'/>
+//
+// Addresses have no zone, and octets no leading zeros, which some take for octal.
 func parseAddress(n *node) (device.Address, error) {
 	address := device.Address{Prefix: -1}
 	written := n.pick("address")
@@ -35,6 +40,7 @@ func parseAddress(n *node) (device.Address, error) {
 	return address, nil
 }
 
+// family is how documents call the family of an address; mapped IPv4 is IPv6.
 func family(ip netip.Addr) string {
 	if ip.Is6() {
 		return "ipv6"
@@ -54,10 +60,16 @@ func parseIP(text, wanted string) (netip.Addr, bool) {
 	return ip, true
 }
 
+// badRoute complains of one attribute of a <route>.
 func badRoute(format string, args ...any) error {
 	return fault.New(fault.BadDefinition, fault.Network, "guest interface: "+format+" in route definition", args...)
 }
 
+// parseRoute reads <route>:
+//
+//	<route family='ipv4' address='10.0.0.0' prefix='8' gateway='10.0.0.1' metric='5'/>
+//
+// The family is kept only where it was written, as it is shown only then.
 func parseRoute(n *node) (device.Route, error) {
 	route := device.Route{Prefix: -1, Family: n.pick("family")}
 	to, gateway, netmask := n.pick("address"), n.pick("gateway"), n.pick("netmask")
@@ -88,6 +100,8 @@ func parseRoute(n *node) (device.Route, error) {
 	return route, routeNetwork(&route)
 }
 
+// routeNumbers reads what is a number. How long a prefix may be depends on the
+// family, which is checked later.
 func routeNumbers(n *node, route *device.Route) error {
 	if prefix, written := n.take("prefix"); written {
 		value, err := strconv.ParseUint(prefix, 10, 31)
@@ -145,42 +159,27 @@ func routeFamily(route *device.Route) error {
 	return nil
 }
 
-// routeNetwork refuses an address with bits outside its network.
+// routeNetwork refuses an address with bits outside its network. A netmask with
+// holes is taken bit by bit, as it is elsewhere; start refuses it.
 func routeNetwork(route *device.Route) error {
-	bits := route.Prefix
-	switch {
+	outside := false
+	switch bits := route.Prefix; {
 	case route.Netmask.IsValid():
-		var contiguous bool
-		if bits, contiguous = maskBits(route.Netmask); !contiguous {
-			return nil
+		mask := route.Netmask.AsSlice()
+		for i, b := range route.To.AsSlice() {
+			outside = outside || b&^mask[i] != 0
 		}
 	case bits < 0 && route.To.IsUnspecified():
-		return nil
 	case bits < 0:
 		bits = device.DefaultPrefix(route.To)
+		fallthrough
+	default:
+		network, err := route.To.Prefix(bits)
+		outside = err != nil || network.Addr() != route.To
 	}
-	network, err := route.To.Prefix(bits)
-	if err != nil || network.Addr() != route.To {
+	if outside {
 		return fault.New(fault.BadDefinition, fault.Network,
 			"guest interface: Address '%s' in route definition is not a network address", route.To)
 	}
 	return nil
-}
-
-func maskBits(mask netip.Addr) (bits int, contiguous bool) {
-	ended := false
-	for _, b := range mask.AsSlice() {
-		for shift := 7; shift >= 0; shift-- {
-			set := b>>shift&1 == 1
-			if set && ended {
-				return 0, false
-			}
-			if set {
-				bits++
-			} else {
-				ended = true
-			}
-		}
-	}
-	return bits, true
 }

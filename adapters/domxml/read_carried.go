@@ -7,7 +7,9 @@ import (
 )
 
 // The devices here have no fields. They are checked and brought into normal
-// form, then carried along.
+// form (defaults filled in, as clients read them back), then carried along.
+// Where one would do something for the container, start is told of it as
+// unserved; sound cards and the like never did anything here.
 
 var (
 	diskKinds   = strings.Fields("block file dir network volume nvme vhostuser vhostvdpa")
@@ -20,6 +22,7 @@ var (
 	}
 )
 
+// disk checks one <disk> (formatdomain, "Hard drives, floppy disks, CDROMs").
 func (r *reader) disk(n *node) error {
 	setDefault(n, "type", "file")
 	setDefault(n, "device", "disk")
@@ -46,6 +49,8 @@ func (r *reader) disk(n *node) error {
 	return addDrive(n, target)
 }
 
+// guessBus takes the bus from the beginning of the target's name, unless it is
+// written: sda is scsi. Longer beginnings come first: xvda is no vda.
 func guessBus(n, target *node) error {
 	dev := target.get("dev")
 	if bus, written := target.attr("bus"); written {
@@ -70,6 +75,9 @@ func guessBus(n, target *node) error {
 // has, and how many buses a controller.
 var drives = map[string]struct{ units, buses int }{"ide": {2, 2}, "scsi": {7, 1}, "sata": {6, 1}, "fdc": {2, 1}}
 
+// addDrive gives the disk its place on a controller, counted from its name:
+// sdh is the eighth, so the first unit of the second scsi controller. Buses without
+// such places have no address.
 func addDrive(n, target *node) error {
 	bus := target.get("bus")
 	shape, has := drives[bus]
@@ -123,6 +131,7 @@ func diskIndex(dev string) (int, bool) {
 	return 0, false
 }
 
+// checkDisks wants every target but once, since it names the device inside.
 func checkDisks(devices *node) error {
 	seen := map[string]*node{}
 	for _, n := range devices.each("disk") {
@@ -135,19 +144,26 @@ func checkDisks(devices *node) error {
 	return nil
 }
 
+// diskPath is what an error says of a disk; empty for kinds without one source.
 func diskPath(n *node) string { return n.find("source").get(diskSource[n.get("type")]) }
 
-// addControllers numbers the controllers and adds those that devices imply.
-func addControllers(devices *node) {
+// addControllers numbers the controllers, each kind from 0 or on from the highest
+// so far, and adds those that devices imply up to the one they name. Far-off
+// numbers imply nothing, or one line would make millions.
+func addControllers(devices *node) error {
 	highest := map[string]int{} // per kind, plus one
 	for _, n := range devices.each("controller") {
 		setDefault(n, "type", "ide")
 		kind := n.get("type")
-		index, err := strconv.Atoi(n.get("index"))
-		if err != nil || index < 0 {
-			index = highest[kind]
-			n.set("index", strconv.Itoa(index))
+		index := highest[kind]
+		if written := n.get("index"); written != "" {
+			value, err := strconv.ParseUint(written, 10, 31)
+			if err != nil {
+				return badNumber(n, "index", written)
+			}
+			index = int(value)
 		}
+		n.set("index", strconv.Itoa(index))
 		highest[kind] = max(highest[kind], index+1)
 	}
 	need := func(kind string, index int) {
@@ -171,12 +187,20 @@ func addControllers(devices *node) {
 			need("ccid", 0)
 		}
 	}
+	return nil
 }
 
+// hostDeviceKinds are the types of a host device of mode subsystem.
+var hostDeviceKinds = strings.Fields("usb pci scsi scsi_host mdev")
+
+// hostDeviceParts are the types of mode capabilities: what names the device, and
+// what errors call it.
 var hostDeviceParts = map[string]struct{ element, noun string }{
 	"misc": {"char", "character"}, "storage": {"block", "block"}, "net": {"interface", "net"},
 }
 
+// hostDevice checks one <hostdev>: of mode subsystem a device that is handed over,
+// of mode capabilities a node or link of the host.
 func (r *reader) hostDevice(n *node) error {
 	mode, written := n.attr("mode")
 	if written && mode != "subsystem" && mode != "capabilities" {
@@ -199,12 +223,16 @@ func (r *reader) hostDevice(n *node) error {
 			return bad("Missing <%s> element in hostdev %s device", part.element, part.noun)
 		}
 	} else {
+		if !slices.Contains(hostDeviceKinds, kind) {
+			return unsupported("unknown host device source address type '%s'", kind)
+		}
 		setDefault(n, "managed", "no")
 	}
 	r.unserved("hostdev '" + kind + "'")
 	return nil
 }
 
+// input, graphics, redirection and memoryDevice are refused whatever is in them.
 func (r *reader) input(*node) error {
 	return internal("Input devices are not supported by this virtualization driver.")
 }
@@ -213,6 +241,7 @@ func (r *reader) graphics(*node) error {
 	return internal("missing video model and cannot determine default")
 }
 
+// video is refused without a model: a default would depend on the machine.
 func (r *reader) video(n *node) error {
 	if n.find("model").get("type") == "" {
 		return r.graphics(n)
@@ -220,6 +249,7 @@ func (r *reader) video(n *node) error {
 	return nil
 }
 
+// balloon has no effect on a container, but the model must be there.
 func (r *reader) balloon(n *node) error {
 	if _, written := n.attr("model"); !written {
 		return missingAttr(n, "model")

@@ -8,6 +8,8 @@ import (
 	"virtlxcd/domain/device"
 )
 
+// backends are what a character device may be connected to; targets are what it
+// may be inside. Of both a container can have one only, the others are stored.
 var (
 	backends = strings.Fields(`null vc pty dev file pipe stdio udp tcp unix spicevmc spiceport nmdm qemu-vdagent dbus`)
 	targets  = strings.Fields("none serial xen uml virtio lxc openvz sclp sclplm")
@@ -15,7 +17,8 @@ var (
 
 const defaultBackend = "pty"
 
-// backend checks what a character device is connected to.
+// backend checks what a character device is connected to, and fills in a
+// terminal. The attribute comes first, where readers look for it.
 func backend(n *node) error {
 	kind, written := n.attr("type")
 	switch {
@@ -27,6 +30,8 @@ func backend(n *node) error {
 	return nil
 }
 
+// console reads one <console>. Its port is checked and forgotten: it is printed as
+// the place among the consoles.
 func (r *reader) console(n *node) error {
 	n.taken = true
 	if err := backend(n); err != nil {
@@ -72,6 +77,7 @@ func (r *reader) terminal(n *node, c *device.Console) {
 // filled in when all are known.
 func (r *reader) character(n *node) error { return backend(n) }
 
+// channel needs to say what it is inside; nothing here does anything with it.
 func (r *reader) channel(n *node) error {
 	if n.find("target").get("type") == "" {
 		return bad("target type must be specified for channel device")
@@ -81,7 +87,7 @@ func (r *reader) channel(n *node) error {
 
 // numberPorts gives every port of the name a number: the written one, else one
 // more than the highest so far.
-func numberPorts(devices *node, name string) {
+func numberPorts(devices *node, name string) error {
 	next := uint64(0)
 	for _, n := range devices.each(name) {
 		target := n.find("target")
@@ -89,11 +95,12 @@ func numberPorts(devices *node, name string) {
 			target = el("target")
 			n.add(target)
 		}
+		setDefault(target, "port", number(next))
 		port, err := strconv.ParseUint(target.get("port"), 10, 31)
 		if err != nil {
-			port = next
-			target.set("port", number(port))
+			return bad("Invalid port number: %s", target.get("port"))
 		}
 		next = max(next, port+1)
 	}
+	return nil
 }

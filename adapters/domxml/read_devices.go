@@ -29,6 +29,9 @@ var deviceReaders = map[string]func(*reader, *node) error{
 // deviceNames are the children of devices that may have an alias.
 var deviceNames = orders["domain/devices"]
 
+// devices reads <devices> in its order. An element in a namespace is none of these
+// devices, whatever it is called. Ports, controllers and disks are looked at
+// together, when all are known.
 func (r *reader) devices() error {
 	n := r.root.one("devices")
 	r.def.Emulator = n.word("emulator")
@@ -53,12 +56,20 @@ func (r *reader) devices() error {
 			return err
 		}
 	}
-	numberPorts(n, "serial")
-	numberPorts(n, "parallel")
-	addControllers(n)
-	return checkDisks(n)
+	for _, step := range []func() error{
+		func() error { return numberPorts(n, "serial") },
+		func() error { return numberPorts(n, "parallel") },
+		func() error { return addControllers(n) },
+		func() error { return checkDisks(n) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// The words that attributes of <filesystem> may hold.
 var (
 	filesystemKinds = strings.Fields("mount bind ram block file template volume")
 	accessModes     = strings.Fields("passthrough mapped squash")
@@ -69,6 +80,8 @@ var (
 	}
 )
 
+// filesystem reads one <filesystem> (formatdomain, "Filesystems"). A status has no
+// access mode for the root that start added, and gets none.
 func (r *reader) filesystem(n *node) error {
 	n.taken = true
 	fs := device.Filesystem{Kind: device.HostDir}
@@ -120,7 +133,8 @@ func readSource(n *node, fs *device.Filesystem) error {
 			return bad("cannot parse usage '%s' for RAM filesystem", usage)
 		}
 		size, err := scaled(usage, n.pick("units"), "usage", kib, maxMemory)
-		fs.Usage = size / kib
+		// Rounded down as always, but not to zero: that is no limit (tmpfs(5)).
+		fs.Usage = max(size/kib, min(size, 1))
 		return err
 	case device.PoolVolume:
 		if n == nil {
@@ -139,6 +153,8 @@ func readSource(n *node, fs *device.Filesystem) error {
 	return nil
 }
 
+// checkFilesystem looks at what is carried along: the driver, and limits of space,
+// which are kept in bytes.
 func checkFilesystem(n *node) error {
 	if driver := n.find("driver"); driver != nil {
 		if kind, written := driver.attr("type"); written && !slices.Contains(fsDrivers, kind) {

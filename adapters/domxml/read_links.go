@@ -16,7 +16,8 @@ var (
 		device.Bridge: "bridge", device.Network: "network", device.Direct: "dev",
 	}
 	directModes = strings.Fields("vepa private bridge passthrough")
-	// unservedParts are children that would change what the link does.
+	// unservedParts are children that would change what the link does: to start it
+	// without them would be worse than not to start it.
 	unservedParts = strings.Fields("vlan virtualport bandwidth script filterref")
 )
 
@@ -24,6 +25,8 @@ var (
 // document comes from one that was printed while the container ran.
 const automaticName = "vnet"
 
+// link reads one <interface> (formatdomain, "Network interfaces"). Without a type
+// it is of one that is never started here, as ever.
 func (r *reader) link(n *node) error {
 	n.taken = true
 	link := device.Link{Kind: "user"}
@@ -56,6 +59,8 @@ func (r *reader) link(n *node) error {
 	return nil
 }
 
+// linkSource reads what the host end is connected to. An Ethernet link has there
+// the addresses of the host end instead.
 func (r *reader) linkSource(n *node, link *device.Link) error {
 	name, needed := linkSources[link.Kind]
 	if !needed {
@@ -87,6 +92,8 @@ func hostSide(source *node, link *device.Link) (err error) {
 	return err
 }
 
+// mac draws an address where none is written. It is stored then, so the next start
+// has the same.
 func (r *reader) mac(n *node, link *device.Link) error {
 	written := n.one("mac").pick("address")
 	if written == "" {
@@ -121,10 +128,13 @@ func parseMAC(text string) (mac device.MAC, err error) {
 	return mac, nil
 }
 
+// formatMAC writes two lower-case digits for each byte.
 func formatMAC(mac device.MAC) string {
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
 }
 
+// linkNames forgets a chosen name of the host end unless the document is of what
+// runs: two containers defined from one document would fight for it.
 func (r *reader) linkNames(n *node, link *device.Link) error {
 	link.HostName = n.one("target").pick("dev")
 	if !r.live && strings.HasPrefix(link.HostName, automaticName) {
@@ -134,6 +144,8 @@ func (r *reader) linkNames(n *node, link *device.Link) error {
 	return nil
 }
 
+// linkOptions reads what has a default: state, isolation, MTU. What says no more
+// than the default is not kept, but for port isolated='no'.
 func (r *reader) linkOptions(n *node, link *device.Link) error {
 	link.LinkState = n.one("link").pick("state")
 	if link.LinkState != "" && link.LinkState != "up" && link.LinkState != "down" {

@@ -11,6 +11,9 @@ import (
 
 var knownFeatures = strings.Fields(featureNames)
 
+// features reads <features>. Only the network namespace and the capabilities mean
+// anything to a container. That <privnet> stands there is enough: its state is
+// not looked at, as it never was.
 func (r *reader) features() error {
 	n := r.root.one("features")
 	if n == nil {
@@ -31,6 +34,8 @@ func (r *reader) features() error {
 	return r.capabilities(n.one("capabilities"))
 }
 
+// capabilities reads which of capabilities(7) are kept, by names without CAP_. A name
+// that is not known is refused: to ignore it could leave a right with the container.
 func (r *reader) capabilities(n *node) error {
 	if n == nil {
 		return nil
@@ -76,6 +81,7 @@ func (r *reader) capability(n *node) error {
 	return nil
 }
 
+// timers are the clocks that may be named; rtc and hpet are devices of the host.
 var timers = strings.Fields("platform pit rtc hpet tsc kvmclock hypervclock armvtimer")
 
 // clock has no field. It is stored in normal form, or not at all where it
@@ -110,8 +116,10 @@ func (r *reader) clock() error {
 	return nil
 }
 
+// defaultClock is what a document without <clock> shows.
 func defaultClock() *node { return el("clock", "offset", "utc") }
 
+// setDefault takes an empty attribute for a missing one.
 func setDefault(n *node, name, value string) {
 	if n.get(name) == "" {
 		n.set(name, value)
@@ -150,6 +158,8 @@ func (r *reader) labels() error {
 	return nil
 }
 
+// label fills in what depends on the type. Without a security driver no label
+// takes effect: type none asks for none, everything else stops a start.
 func (r *reader) label(n *node) error {
 	kind, written := n.attr("type")
 	model := n.get("model")
@@ -210,12 +220,17 @@ func (r *reader) sharing() error {
 	return nil
 }
 
+// sharingName is what the element is printed as, whatever prefix it came with.
 const sharingName = "lxc:namespace"
 
+// sharing says whether n is that element.
 func (n *node) sharing() bool { return n.space == lxcSpace && n.name == sharingName }
 
+// sharedNames are its children, in printing order: net, ipc and uts namespaces.
 var sharedNames = []string{"sharenet", "shareipc", "shareuts"}
 
+// share checks one child and makes it anew with nothing but its two attributes.
+// Its prefix is not looked at: <sharenet> inside of <lxc:namespace> is meant.
 func share(n *node) (*node, error) {
 	kind, hasKind := n.attr("type")
 	value, hasValue := n.attr("value")
@@ -258,6 +273,7 @@ func (r *reader) metadata() error {
 	return nil
 }
 
+// attached prints an element so that it stands alone.
 func attached(n *node) container.Metadata {
 	n.double = true
 	return container.Metadata{Namespace: n.space, Text: fragment(n.tidy().contain())}

@@ -21,6 +21,9 @@ var siblings = map[string]string{
 	"mips64": "mips", "mips64el": "mipsel",
 }
 
+// os reads what runs as process 1 (formatdomain, "Container boot"). Texts are taken
+// as they are, blanks and all: they are paths and arguments. Empty arguments
+// and variables are refused.
 func (r *reader) os() error {
 	n := r.root.one("os")
 	kind := n.one("type")
@@ -55,6 +58,8 @@ func (r *reader) os() error {
 	return nil
 }
 
+// arch checks that this host can run it: who should run it, what kind of system,
+// on which machine. Which refusal it is depends on the first that is not known.
 func (r *reader) arch(kind *node) error {
 	host := r.codec.options.Arch
 	r.def.Arch = kind.pick("arch")
@@ -77,6 +82,8 @@ func (r *reader) arch(kind *node) error {
 	}
 }
 
+// idMap reads the ranges of ids (user_namespaces(7)) and sorts them by what they
+// begin with inside, as they are printed.
 func (r *reader) idMap() error {
 	n := r.root.one("idmap")
 	var wanted policy.IDMap
@@ -94,11 +101,13 @@ func (r *reader) idMap() error {
 	return err
 }
 
+// start is 0 for what is no range, such as a comment: it may stand anywhere.
 func start(n *node) uint64 {
 	value, _ := strconv.ParseUint(n.get("start"), 10, 32)
 	return value
 }
 
+// idRanges takes numbers of 32 bits; what ranges must be together policy says.
 func idRanges(nodes []*node) ([]policy.IDRange, error) {
 	var ranges []policy.IDRange
 	for _, n := range nodes {
@@ -115,6 +124,8 @@ func idRanges(nodes []*node) ([]policy.IDRange, error) {
 	return ranges, nil
 }
 
+// actions reads what follows the end of the container. Only after a crash a dump
+// can be wished for.
 func (r *reader) actions() error {
 	ordinary := []string{"destroy", "restart", "rename-restart", "preserve"}
 	crash := append([]string{"coredump-destroy", "coredump-restart"}, ordinary...)

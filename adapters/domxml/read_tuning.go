@@ -6,6 +6,8 @@ import (
 	"virtlxcd/domain/policy"
 )
 
+// tuning reads the limits (formatdomain, "Memory Tuning", "CPU Tuning", "Block I/O
+// Tuning", "NUMA Node Tuning").
 func (r *reader) tuning() error {
 	for _, step := range []func() error{r.memoryLimits, r.cpuLimits, r.blockLimits, r.numa} {
 		if err := step(); err != nil {
@@ -15,6 +17,8 @@ func (r *reader) tuning() error {
 	return nil
 }
 
+// memoryLimits reads sizes with units. A limit of 0 is one; one of 2^53-1 KiB and
+// more is none, as that number says so on the wire.
 func (r *reader) memoryLimits() error {
 	n := r.root.one("memtune")
 	limits := &r.def.Limits
@@ -66,12 +70,17 @@ func (r *reader) guarantee(n *node) error {
 	return nil
 }
 
+// The ranges the interface knows for shares, and for period and quota in
+// microseconds. They are those of the kernel's first version of control groups
+// (kernel document scheduler/sched-bwc); the adapter for the second converts.
 const (
 	minShares, maxShares = 2, 262144
 	minPeriod, maxPeriod = 1000, 1000000
 	minQuota, maxQuota   = 1000, 17592186044415
 )
 
+// cpuLimits reads how much CPU there is. A negative quota is no limit, and
+// kept as it was written.
 func (r *reader) cpuLimits() error {
 	n := r.root.one("cputune")
 	limits := &r.def.Limits
@@ -92,6 +101,7 @@ func (r *reader) cpuLimits() error {
 	return checkCPULimits(limits)
 }
 
+// tunable returns nil for one that is absent or empty.
 func tunable(n *node, name string) (*uint64, error) {
 	text := n.word(name)
 	if text == "" {
@@ -129,6 +139,7 @@ func checkCPULimits(limits *policy.Limits) error {
 	return nil
 }
 
+// blockLimits reads the weight; limits of single devices are checked and carried.
 func (r *reader) blockLimits() error {
 	n := r.root.one("blkiotune")
 	if text := n.word("weight"); text != "" {

@@ -1,7 +1,6 @@
 package domxml_test
 
 import (
-	"fmt"
 	"net/netip"
 	"testing"
 
@@ -11,7 +10,6 @@ import (
 
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/device"
-	"virtlxcd/domain/lifecycle"
 	"virtlxcd/domain/policy"
 	"virtlxcd/ports"
 )
@@ -179,75 +177,6 @@ func TestRoundTrip(t *testing.T) {
 		assert.Equal(t, def.UUID, uuid)
 		assert.True(t, has)
 	})
-}
-
-func TestStatusRoundTrip(t *testing.T) {
-	codec := newCodec()
-	rapid.Check(t, func(t *rapid.T) {
-		def := definition(t)
-		for i := range def.Consoles {
-			def.Consoles[i].TTY = fmt.Sprintf("/dev/pts/%d", i)
-			def.Consoles[i].Alias = fmt.Sprintf("console%d", i)
-		}
-		for i := range def.Links {
-			def.Links[i].HostName = fmt.Sprintf("vnet%d", i)
-		}
-		def.Filesystems = append(def.Filesystems, device.Filesystem{Kind: device.HostDir, Source: "/", Target: "/"})
-		status := &container.Status{
-			ID:         rapid.IntRange(-1, 1<<22).Draw(t, "id"),
-			State:      rapid.SampledFrom([]lifecycle.State{lifecycle.Starting, lifecycle.Running, lifecycle.Paused}).Draw(t, "state"),
-			Reason:     rapid.SampledFrom([]lifecycle.Reason{lifecycle.Unknown, lifecycle.Booted, lifecycle.ByUser, lifecycle.FailedReason}).Draw(t, "reason"),
-			Definition: def,
-			Persistent: rapid.Bool().Draw(t, "persistent"),
-			BootID:     optionalText(t, "boot", lineText),
-			CgroupPath: optionalText(t, "cgroup", anyText),
-			Controller: container.Controller{
-				PID:    rapid.IntRange(0, 1<<22).Draw(t, "pid"),
-				Start:  rapid.Uint64().Draw(t, "start"),
-				Socket: optionalText(t, "socket", anyText),
-			},
-			InitPID:   rapid.IntRange(0, 1<<22).Draw(t, "init"),
-			InitStart: rapid.Uint64().Draw(t, "init start"),
-		}
-		printed := codec.FormatStatus(status)
-		again, err := codec.ParseStatus("<!-- header -->\n\n" + printed)
-		require.NoError(t, err, printed)
-		assert.Equal(t, status, again, printed)
-	})
-}
-
-// TestStatusOfAnotherDaemon reads what has only the stored facts everyone has.
-func TestStatusOfAnotherDaemon(t *testing.T) {
-	inner := sketch{attrs: " id='42'"}.String()
-	status, err := newCodec().ParseStatus("<!--\nWARNING\n-->\n<domstatus state='paused' reason='user' pid='42'><init pid='43'/>" + inner + "</domstatus>")
-	require.NoError(t, err)
-	assert.Equal(t, 42, status.ID)
-	assert.Equal(t, 42, status.Controller.PID)
-	assert.Equal(t, 43, status.InitPID)
-	assert.Equal(t, lifecycle.Paused, status.State)
-	assert.Equal(t, lifecycle.ByUser, status.Reason)
-	assert.Equal(t, "a", status.Definition.Name)
-	assert.False(t, status.Persistent)
-}
-
-func TestStatusRejections(t *testing.T) {
-	inner := sketch{}.String()
-	for name, document := range map[string]string{
-		"root":     inner,
-		"state":    "<domstatus state='zz' pid='1'>" + inner + "</domstatus>",
-		"no state": "<domstatus pid='1'>" + inner + "</domstatus>",
-		"pid":      "<domstatus state='running' pid='-1'>" + inner + "</domstatus>",
-		"init":     "<domstatus state='running' pid='1'><init pid='x'/>" + inner + "</domstatus>",
-		"id":       "<domstatus state='running' pid='1'>" + sketch{attrs: " id='x'"}.String() + "</domstatus>",
-		"empty":    "<domstatus state='running' pid='1'/>",
-		"inner":    "<domstatus state='running' pid='1'><domain/></domstatus>",
-		"cut":      "<domstatus state='running'",
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := newCodec().ParseStatus(document)
-			require.Error(t, err)
-		})
-	}
 }
 
 // TestLiveHasMoreThanInactive shows one definition both ways.

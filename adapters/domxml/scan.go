@@ -4,13 +4,18 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"virtlxcd/domain/fault"
 )
 
-// limits bound what a document may cost before any of it is believed.
+// limits bound what a document may cost before any of it is believed. Bytes are
+// counted before anything is read; elements count comments and instructions too;
+// attributes are those of one element; prefixes are the declarations in force at
+// one place, since each element below could use them all.
 type limits struct {
 	bytes, depth, elements, attributes, prefixes int
 }
@@ -19,29 +24,38 @@ var (
 	// clientLimits holds for what clients send and for what is stored. The
 	// size is that of the longest string the wire carries.
 	clientLimits = limits{bytes: 4 << 20, depth: 256, elements: 100_000, attributes: 128, prefixes: 64}
-	// metadataLimits holds for one attached element.
+	// metadataLimits holds for one attached element, and its bytes for the printed
+	// one as well: a document must have room for several.
 	metadataLimits = limits{bytes: 1 << 20, depth: 250, elements: 20_000, attributes: 128, prefixes: 60}
-	// ownLimits holds for what this package wrote around an accepted document.
+	// ownLimits holds for what this package wrote around an accepted document: a
+	// status, whose live definition has a little more than the one that was
+	// checked, and a leftover, which has namespaces declared anew.
 	ownLimits = limits{bytes: 5 << 20, depth: 260, elements: 101_000, attributes: 130, prefixes: 65}
 )
 
+// open is an element that was begun and not ended, for the message if it never is.
 type open struct {
 	name string
 	line int
 }
 
 // scanner hands out the tokens of a well-formed document and keeps to limits.
-// The decoder below it checks neither nesting nor what stands outside the root.
+// The decoder below it checks neither nesting nor what stands outside the root,
+// as only raw tokens keep prefixes apart from namespaces. It resolves no entity
+// but the five of XML and characters by number, and document types are refused,
+// so a document cannot grow by being read, nor make anybody read a file.
 type scanner struct {
 	label    string
-	document string
+	document string // without a byte order mark: offsets count from behind it
 	limits   limits
 	decoder  *xml.Decoder
 	stack    []open
-	elements int
-	started  bool
+	elements int  // so far, with comments and instructions
+	started  bool // the root was seen
 }
 
+// newScanner refuses what is too long or has characters that no document may have
+// before the decoder sees any of it.
 func newScanner(label, document string, limits limits) (*scanner, error) {
 	if len(document) > limits.bytes {
 		return nil, tooLong(label, limits)
@@ -59,7 +73,8 @@ func tooLong(label string, limits limits) error {
 	return fault.New(fault.Malformed, fault.API, "%s: the document is longer than %d bytes", label, limits.bytes)
 }
 
-// checkCharacters covers what the decoder lets pass in comments.
+// checkCharacters covers what the decoder lets pass in comments, and names the
+// number of the character as other readers do. UTF-8 is the only encoding.
 func (s *scanner) checkCharacters() error {
 	for i, r := range s.document {
 		switch {
@@ -67,15 +82,23 @@ func (s *scanner) checkCharacters() error {
 			if _, size := utf8.DecodeRuneInString(s.document[i:]); size == 1 {
 				return s.failAt(i, "Input is not proper UTF-8")
 			}
-		case r < ' ' && r != '\t' && r != '\n' && r != '\r', r == 0xfffe, r == 0xffff:
+		case !legal(r):
 			return s.failAt(i, "invalid character value %d", r)
 		}
 	}
 	return nil
 }
 
+// legal says whether a document can hold the character (XML 1.0, 2.2 "Char").
+// Surrogates are no runes and need no mention.
+func legal(r rune) bool {
+	return r >= ' ' && r != 0xfffe && r != 0xffff || r == '\t' || r == '\n' || r == '\r'
+}
+
+// offset is how many bytes of the document were read.
 func (s *scanner) offset() int { return int(s.decoder.InputOffset()) }
 
+// fail complains of what was read last.
 func (s *scanner) fail(format string, args ...any) error {
 	return s.failAt(s.offset(), format, args...)
 }
@@ -95,12 +118,15 @@ func (s *scanner) next() (xml.Token, error) {
 		}
 		switch token := token.(type) {
 		case xml.StartElement:
+			if err := s.checkReferences(before); err != nil {
+				return nil, err
+			}
 			return token, s.enter(token, before)
 		case xml.EndElement:
 			return token, s.leave(token)
 		case xml.CharData:
 			if len(s.stack) > 0 {
-				return token, nil
+				return token, s.checkReferences(before)
 			}
 			if err := s.outside(token, before); err != nil {
 				return nil, err
@@ -121,6 +147,33 @@ func (s *scanner) next() (xml.Token, error) {
 	}
 }
 
+// checkReferences looks at the source of a token from before on. The decoder
+// refuses references to all illegal characters but surrogates: those it turns
+// into U+FFFD, so that a name could become another one. In a CDATA section
+// nothing is a reference.
+func (s *scanner) checkReferences(before int) error {
+	source := s.document[before:s.offset()]
+	if strings.HasPrefix(source, "<![CDATA[") {
+		return nil
+	}
+	for {
+		_, rest, found := strings.Cut(source, "&#")
+		if !found {
+			return nil
+		}
+		digits, _, _ := strings.Cut(rest, ";")
+		source = rest
+		base := 10
+		if hex, ok := strings.CutPrefix(digits, "x"); ok {
+			digits, base = hex, 16
+		}
+		if value, err := strconv.ParseUint(digits, base, 32); err == nil && utf16.IsSurrogate(rune(value)) {
+			return s.fail("invalid character value %d", value)
+		}
+	}
+}
+
+// outside looks at text before or after the root: nothing but white space.
 func (s *scanner) outside(data xml.CharData, before int) error {
 	switch {
 	case isBlank(string(data)):
@@ -132,7 +185,8 @@ func (s *scanner) outside(data xml.CharData, before int) error {
 }
 
 // broken turns the decoder's complaint into a refusal, and the end of input
-// into one unless the root was seen and closed.
+// into one unless the root was seen and closed. Messages that clients may know
+// are spelled as they know them; the others are the decoder's own.
 func (s *scanner) broken(err error) error {
 	var syntax *xml.SyntaxError
 	switch {
@@ -146,9 +200,15 @@ func (s *scanner) broken(err error) error {
 	case errors.As(err, &syntax):
 		return s.fail("%s", syntax.Msg)
 	}
-	return s.fail("%s", strings.TrimPrefix(err.Error(), "xml: "))
+	text := strings.TrimPrefix(err.Error(), "xml: ")
+	if named, foreign := strings.CutSuffix(text, " declared but Decoder.CharsetReader is nil"); foreign {
+		return s.fail("Unsupported %s", named)
+	}
+	return s.fail("%s", text)
 }
 
+// enter begins an element; before is where its tag begins. The root is the only
+// one that has none around it.
 func (s *scanner) enter(start xml.StartElement, before int) error {
 	if err := s.tally(); err != nil {
 		return err
@@ -176,6 +236,9 @@ func (s *scanner) tally() error {
 	return nil
 }
 
+// checkAttributes refuses one name given twice, as it is spelled: two prefixes for
+// one namespace are not looked through. The bound comes first, since every pair
+// is compared.
 func (s *scanner) checkAttributes(attrs []xml.Attr) error {
 	if len(attrs) > s.limits.attributes+s.limits.prefixes {
 		return s.fail("more than %d attributes", s.limits.attributes)
@@ -200,6 +263,7 @@ func (s *scanner) checkAttributes(attrs []xml.Attr) error {
 	return nil
 }
 
+// leave ends the innermost element, which must be the one of this name.
 func (s *scanner) leave(end xml.EndElement) error {
 	name := qualified(end.Name)
 	if len(s.stack) == 0 {
@@ -216,6 +280,7 @@ func (s *scanner) leave(end xml.EndElement) error {
 // badName refuses a colon at either end, which the decoder lets pass.
 func badName(name xml.Name) bool { return strings.Contains(name.Local, ":") }
 
+// qualified is a name as it is spelled: "p:a". In raw tokens Space is the prefix.
 func qualified(name xml.Name) string {
 	if name.Space == "" {
 		return name.Local
@@ -223,7 +288,8 @@ func qualified(name xml.Name) string {
 	return name.Space + ":" + name.Local
 }
 
-// declaration says which prefix an attribute declares, "" for the default.
+// declaration says whether an attribute declares a namespace, and for
+// which prefix: "" for the default.
 func declaration(name xml.Name) (prefix string, ok bool) {
 	switch {
 	case name.Space == "xmlns":
@@ -234,4 +300,5 @@ func declaration(name xml.Name) (prefix string, ok bool) {
 	return "", false
 }
 
+// isBlank goes by the white space of XML, which is less than that of Unicode.
 func isBlank(text string) bool { return strings.Trim(text, " \t\r\n") == "" }

@@ -5,7 +5,8 @@ import "strings"
 const blanks = " \t\r\n"
 
 // skimmer goes over a document for the first name and the first uuid directly
-// below the root. It takes a well-formed document for granted and follows no
+// below the root, before anybody knows whether its sender may define anything:
+// so it reads each byte about once and keeps no copy of any. It takes a well-formed document for granted and follows no
 // more of it than it has to: one that is not leads it astray and is found out by
 // Parse, which nothing gets around.
 type skimmer struct {
@@ -21,6 +22,7 @@ type skimmer struct {
 	begun      int      // where it began
 }
 
+// run ends at the end of the root, or where both were found.
 func (s *skimmer) run() error {
 	for !s.over && (s.name == "" || s.uuid == "") {
 		next := strings.IndexByte(s.document[s.at:], '<')
@@ -39,6 +41,7 @@ func (s *skimmer) fail(text string) error {
 	return illFormed(definitionLabel, s.document, s.at, "%s", text)
 }
 
+// cut complains of a document that ends too early.
 func (s *skimmer) cut() error {
 	if s.pieces == 0 {
 		return s.fail("Document is empty")
@@ -82,6 +85,8 @@ func (s *skimmer) past(first int, end string) error {
 	return nil
 }
 
+// leave ends an element; of what name does not matter here. Where that is the name
+// or the uuid, its source is complete.
 func (s *skimmer) leave() error {
 	s.depth--
 	switch {
@@ -95,6 +100,8 @@ func (s *skimmer) leave() error {
 	return nil
 }
 
+// enter begins an element, and ends it too where it is empty. Only the root and
+// what is directly below it are looked at.
 func (s *skimmer) enter() error {
 	tag, ok := s.tag()
 	if !ok {
@@ -113,7 +120,8 @@ func (s *skimmer) enter() error {
 	return nil
 }
 
-// tag is the start tag at the present place, brackets included.
+// tag is the start tag at the present place, brackets included. A bracket within
+// quotes does not end it.
 func (s *skimmer) tag() (tag string, whole bool) {
 	rest := s.document[s.at:]
 	for i := 1; i < len(rest); i++ {
@@ -131,7 +139,10 @@ func (s *skimmer) tag() (tag string, whole bool) {
 	return "", false
 }
 
-// outer looks at the tag of the root or of an element directly below it.
+// outer looks at the tag of the root or of an element directly below it. Those
+// that count have no prefix and no default namespace: declared on the root, it
+// holds for them too unless they take it back. An element whose name goes on
+// without a blank, as in <name>, ends at the bracket.
 func (s *skimmer) outer(tag string) error {
 	name := tag[1 : 1+strings.IndexAny(tag[1:], blanks+"/>")]
 	if s.depth == 0 {
@@ -175,7 +186,8 @@ func defaultSpace(tag string) (space string, declared bool) {
 	return "", false
 }
 
-// valueOf is the value of an attribute if text begins with it.
+// valueOf is the value of an attribute if text begins with it: xmlns = "u".
+// References in it stay as they are: only whether it is empty matters.
 func valueOf(name, text string) (value string, found bool) {
 	text, found = strings.CutPrefix(text, name)
 	if !found {

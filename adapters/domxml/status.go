@@ -13,7 +13,17 @@ import (
 // that says where its processes are. State, reason, pid and init are what the
 // interface has always stored; the rest names those processes for good.
 
-// FormatStatus prints what a new daemon needs to pick up a container.
+// FormatStatus prints what a new daemon needs to pick up a container:
+//
+//	<domstatus state='running' reason='booted' pid='41' persistent='yes'>
+//	  <init pid='43' start='90210'/>
+//	  <controller start='90205' socket='/run/...'/>
+//	  <host boot='...'/>
+//	  <cgroup path='/machine/...'/>
+//	  <domain type='lxc' id='41'> as clients see it </domain>
+//	</domstatus>
+//
+// A status without a definition is printed, too, but cannot be read back.
 func (c *Codec) FormatStatus(status *container.Status) string {
 	root := el("domstatus",
 		"state", status.State.String(), "reason", status.Reason.String(), "pid", strconv.Itoa(status.Controller.PID),
@@ -38,7 +48,10 @@ func yesNo(yes bool) string {
 }
 
 // ParseStatus reads it back. Of a status that another daemon wrote the facts
-// it does not have are zero.
+// it does not have are zero. What it has must be right: a wrong number could be
+// another process. A reason that is not known is Unknown, since later daemons
+// may have more of them; a state decides what is done, so it must be known. Kinds
+// BadDefinition and those of Parse; with an error the status is nil.
 func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 	root, err := parseTree(statusLabel, document, ownLimits)
 	if err != nil {
@@ -66,10 +79,13 @@ func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 	if status.ID, err = readID(inner); err != nil {
 		return nil, err
 	}
-	status.Definition, err = c.read(inner, true)
-	return status, err
+	if status.Definition, err = c.read(inner, true); err != nil {
+		return nil, err
+	}
+	return status, nil
 }
 
+// readLife reads state and reason by the names lifecycle has for them.
 func readLife(root *node, status *container.Status) error {
 	state, reason := root.get("state"), root.get("reason")
 	for s := lifecycle.Off; s <= lifecycle.Paused; s++ {
@@ -90,6 +106,8 @@ func readLife(root *node, status *container.Status) error {
 	return nil
 }
 
+// readNumbers reads pids, which have 31 bits, and start times, which have 64. What
+// is not written stays zero.
 func readNumbers(root *node, status *container.Status) error {
 	for _, field := range []struct {
 		owner *node
@@ -123,6 +141,7 @@ func readNumbers(root *node, status *container.Status) error {
 	return nil
 }
 
+// readID reads the id of the run from the definition inside.
 func readID(inner *node) (int, error) {
 	text, written := inner.attr("id")
 	if !written {

@@ -34,6 +34,7 @@ func (n *node) contain() *node {
 	return n
 }
 
+// declare makes the attribute that gives prefix its meaning.
 func declare(prefix, uri string) attr {
 	if prefix == "" {
 		return attr{name: "xmlns", value: uri}
@@ -41,6 +42,7 @@ func declare(prefix, uri string) attr {
 	return attr{name: "xmlns:" + prefix, value: uri}
 }
 
+// need is a prefix in use that nothing inside the element declares.
 type need struct{ prefix, uri string }
 
 type containment struct {
@@ -48,6 +50,7 @@ type containment struct {
 	needs    []need
 }
 
+// walk looks for uses of prefixes outside of what declares them.
 func (c *containment) walk(n *node) {
 	if n.kind != element {
 		return
@@ -70,6 +73,7 @@ func (c *containment) walk(n *node) {
 	}
 }
 
+// use notes a need once: on the outermost element the declaration holds for all.
 func (c *containment) use(prefix, uri string) {
 	if uri == "" || prefix == "xml" || c.declared[prefix] > 0 {
 		return
@@ -78,6 +82,7 @@ func (c *containment) use(prefix, uri string) {
 	c.needs = append(c.needs, need{prefix, uri})
 }
 
+// declaredOn lists the prefixes that n declares itself, "" for the default.
 func declaredOn(n *node) []string {
 	var prefixes []string
 	for i := range n.attrs {

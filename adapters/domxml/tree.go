@@ -7,9 +7,15 @@ import (
 	"strings"
 )
 
+// Namespaces with a meaning of their own: that of the prefix xml, which needs no
+// declaration, and that of the elements by which a container shares namespaces
+// of the kernel with others.
 const (
 	xmlSpace = "http://www.w3.org/XML/1998/namespace"
 	lxcSpace = "http://libvirt.org/schemas/domain/lxc/1.0"
+	// xmlnsSpace belongs to the declarations themselves: nobody may declare it
+	// (Namespaces in XML 1.0, section 3).
+	xmlnsSpace = "http://www.w3.org/2000/xmlns/"
 )
 
 // scope resolves prefixes. Each has a stack, so that looking one up costs the
@@ -25,6 +31,7 @@ func newScope() *scope {
 	return &scope{bound: map[string][]string{"xml": {xmlSpace}, "lxc": {lxcSpace}}}
 }
 
+// push makes uri what the prefix means until the pop that belongs to it.
 func (s *scope) push(prefix, uri string) { s.bound[prefix] = append(s.bound[prefix], uri); s.live++ }
 
 func (s *scope) pop(prefix string) {
@@ -33,6 +40,8 @@ func (s *scope) pop(prefix string) {
 	s.live--
 }
 
+// lookup returns "" for a prefix that nobody declared, and for the default that was
+// taken back (xmlns="").
 func (s *scope) lookup(prefix string) string {
 	stack := s.bound[prefix]
 	if len(stack) == 0 {
@@ -41,12 +50,13 @@ func (s *scope) lookup(prefix string) string {
 	return stack[len(stack)-1]
 }
 
-// builder makes a tree of a scanner's tokens.
+// builder makes a tree of a scanner's tokens. Text between two other nodes is one
+// node, however many tokens it came in; outside the root nothing is kept.
 type builder struct {
 	scanner  *scanner
 	scope    *scope
-	declared [][]string // prefixes per open element
-	open     []*node
+	declared [][]string      // prefixes per open element, to be undone at its end
+	open     []*node         // from the root to the innermost
 	pending  strings.Builder // text in pieces, as the decoder hands it out
 	root     *node
 }
@@ -94,6 +104,8 @@ func (b *builder) token(token xml.Token) error {
 	return nil
 }
 
+// start opens an element. Its declarations hold for its own name, so they come
+// first. Attributes without a prefix have no namespace, whatever the default is.
 func (b *builder) start(token xml.StartElement) error {
 	if err := b.declare(token.Attr); err != nil {
 		return err
@@ -122,6 +134,8 @@ func (b *builder) resolve(name xml.Name) (space, local string) {
 	return space, name.Local
 }
 
+// declare notes the declarations among attrs. A prefix cannot be taken back, only
+// the default can (Namespaces in XML 1.0, section 3).
 func (b *builder) declare(attrs []xml.Attr) error {
 	var prefixes []string
 	for _, a := range attrs {
@@ -129,7 +143,7 @@ func (b *builder) declare(attrs []xml.Attr) error {
 		if !declares {
 			continue
 		}
-		if prefix == "xml" || prefix == "xmlns" || prefix != "" && a.Value == "" {
+		if prefix == "xml" || prefix == "xmlns" || reserved(a.Value) || prefix != "" && a.Value == "" {
 			return b.scanner.fail("xmlns:%s: invalid declaration of a namespace", prefix)
 		}
 		b.scope.push(prefix, a.Value)
@@ -144,6 +158,10 @@ func (b *builder) declare(attrs []xml.Attr) error {
 	b.declared = append(b.declared, prefixes)
 	return nil
 }
+
+// reserved namespaces cannot be given another prefix. Strict readers refuse a
+// whole document for one, so none may come out of here.
+func reserved(uri string) bool { return uri == xmlSpace || uri == xmlnsSpace }
 
 func (b *builder) end() {
 	b.flush()
@@ -167,6 +185,7 @@ func (b *builder) flush() {
 	b.pending.Reset()
 }
 
+// append hangs n into the innermost open element.
 func (b *builder) append(n *node) {
 	b.flush()
 	switch {
@@ -178,6 +197,7 @@ func (b *builder) append(n *node) {
 	}
 }
 
+// prefixOf is "" for a name without one.
 func prefixOf(name string) string {
 	prefix, _, ok := strings.Cut(name, ":")
 	if !ok {

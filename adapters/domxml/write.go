@@ -11,6 +11,8 @@ import (
 
 // tree is the document of a definition: what has fields, then the leftovers,
 // then whatever is printed even where nobody wrote it, all in printing order.
+// The order of these matters: leftovers count among what fields print, and a
+// default gives way to a leftover. The tree shares nothing with def.
 func (c *Codec) tree(def *container.Definition, how ports.Format) *node {
 	w := writer{codec: c, def: def, how: how, root: el("domain", "type", "lxc")}
 	if how.ID >= 0 {
@@ -30,6 +32,7 @@ func (c *Codec) tree(def *container.Definition, how ports.Format) *node {
 	return w.root
 }
 
+// writer puts one definition into a tree.
 type writer struct {
 	codec *Codec
 	def   *container.Definition
@@ -51,6 +54,7 @@ func (n *node) unlessEmpty(kid *node) {
 	}
 }
 
+// either fills in a default for a definition that was not read from a document.
 func either(value, fallback string) string {
 	if value == "" {
 		return fallback
@@ -58,6 +62,7 @@ func either(value, fallback string) string {
 	return value
 }
 
+// general writes what stands directly below the root and is no group of its own.
 func (w *writer) general() {
 	w.root.add(leaf("name", w.def.Name), leaf("uuid", w.def.UUID.String()))
 	w.root.optional("title", w.def.Title)
@@ -72,6 +77,7 @@ func (w *writer) general() {
 	}
 }
 
+// metadata is kept as text and printed as part of the document, in its quotes.
 func (w *writer) metadata() {
 	all := el("metadata")
 	for _, m := range w.def.Metadata {
@@ -83,8 +89,10 @@ func (w *writer) metadata() {
 	w.root.unlessEmpty(all)
 }
 
+// size is an element with a size in KiB, the only unit that is ever printed.
 func size(name string, value uint64) *node { return leaf(name, number(value), "unit", "KiB") }
 
+// memory writes sizes and the limits that limit anything.
 func (w *writer) memory() {
 	current := w.def.CurrentMemory
 	if current == 0 || current > w.def.Memory {
@@ -107,6 +115,7 @@ func (w *writer) memory() {
 	w.root.unlessEmpty(tune)
 }
 
+// processors writes <vcpu> and <cputune>.
 func (w *writer) processors() {
 	vcpu := leaf("vcpu", strconv.FormatUint(uint64(max(w.def.VCPUs, 1)), 10))
 	if w.def.CPUSet != "" {
@@ -126,6 +135,7 @@ func (w *writer) processors() {
 	w.root.unlessEmpty(tune)
 }
 
+// os writes <os>; its type is always exe, as nothing else is accepted.
 func (w *writer) os() {
 	def := &w.def.Init
 	os := el("os").add(leaf("type", "exe", "arch", either(w.def.Arch, w.codec.options.Arch)), leaf("init", def.Path))
@@ -142,6 +152,7 @@ func (w *writer) os() {
 	w.root.add(os)
 }
 
+// idMap writes users before groups, as they are read.
 func (w *writer) idMap() {
 	n := el("idmap")
 	add := func(name string, ranges []policy.IDRange) {
@@ -154,6 +165,7 @@ func (w *writer) idMap() {
 	w.root.unlessEmpty(n)
 }
 
+// features leaves out capabilities that say no more than the default.
 func (w *writer) features() {
 	n := el("features")
 	if w.def.PrivateNet {
@@ -173,6 +185,7 @@ func (w *writer) features() {
 	w.root.unlessEmpty(n)
 }
 
+// devices writes those with fields; the others are leftovers of the definition.
 func (w *writer) devices() {
 	n := el("devices")
 	n.add(leaf("emulator", either(w.def.Emulator, w.codec.options.Emulator)))
@@ -206,6 +219,7 @@ func (w *writer) defaults() {
 	}
 }
 
+// filesystem writes the source by its kind. That of a volume is a leftover.
 func filesystem(fs *device.Filesystem) *node {
 	n := el("filesystem", "type", string(fs.Kind))
 	if fs.AccessMode != "" {
@@ -225,6 +239,8 @@ func filesystem(fs *device.Filesystem) *node {
 	return n
 }
 
+// console writes the terminal only for what runs. The attribute tty is an older
+// spelling of the source, kept for the first console alone.
 func (w *writer) console(c *device.Console, port int) *node {
 	n := el("console", "type", c.Kind)
 	live := !w.how.Inactive && c.TTY != ""

@@ -7,6 +7,8 @@ import (
 	"virtlxcd/domain/device"
 )
 
+// link writes one interface. A name of the host end that was chosen is shown only
+// while it runs; that of the end inside also in what is stored, if it was written.
 func (w *writer) link(link *device.Link) *node {
 	n := el("interface", "type", string(link.Kind)).add(el("mac", "address", formatMAC(link.MAC)))
 	if name, has := linkSources[link.Kind]; has {
@@ -37,6 +39,7 @@ func (w *writer) link(link *device.Link) *node {
 	return n
 }
 
+// layer3 writes addresses, always with their family, then routes.
 func (n *node) layer3(addresses []device.Address, routes []device.Route) {
 	for _, address := range addresses {
 		ip := el("ip", "address", address.IP.String(), "family", family(address.IP))
@@ -53,6 +56,7 @@ func (n *node) layer3(addresses []device.Address, routes []device.Route) {
 	}
 }
 
+// route writes the family only where it was written.
 func route(r *device.Route) *node {
 	n := el("route")
 	if r.Family != "" {

@@ -18,26 +18,35 @@ func TestParseUUID(t *testing.T) {
 	const canonical = "c7a5fdbd-edaf-9455-926a-d65c16db1809"
 	for _, text := range []string{
 		canonical, "C7A5FDBDEDAF9455926AD65C16DB1809", " c7a5fdbd-edaf-9455-926a-d65c16db1809\n",
-		"c7a5 fdbd edaf 9455 926a d65c 16db 1809",
+		"c7a5 fdbd edaf 9455 926a d65c 16db 1809", "\r\n\t-" + canonical, "c7-a5--fd bdedaf9455926ad65c16db1809",
 	} {
 		uuid, err := container.ParseUUID(text)
 		require.NoError(t, err, text)
 		assert.Equal(t, canonical, uuid.String())
 	}
-	for _, text := range []string{"", "c7a5", canonical + "0", strings.Replace(canonical, "c", "g", 1), "€" + canonical[1:]} {
-		_, err := container.ParseUUID(text)
+	for _, text := range []string{
+		"", " ", "c7a5", canonical + "0", canonical + "00", canonical[:35], strings.Replace(canonical, "c", "g", 1), "€" + canonical[1:],
+		"c-7a5fdbd-edaf-9455-926a-d65c16db1809", // within a byte
+		canonical + "-", "{" + canonical + "}", "urn:uuid:" + canonical, canonical + "\x00", strings.Replace(canonical, "-", "_", 1),
+	} {
+		uuid, err := container.ParseUUID(text)
 		assert.ErrorIs(t, err, container.ErrBadUUID, text)
+		assert.Zero(t, uuid, "not the half of one")
 	}
 }
 
 func FuzzParseUUID(f *testing.F) {
 	f.Add("c7a5fdbd-edaf-9455-926a-d65c16db1809")
 	f.Add("--------------------------------")
+	f.Add("c7a5fdbdedaf9455926ad65c16db1809 \n")
 	f.Fuzz(func(t *testing.T, text string) {
 		uuid, err := container.ParseUUID(text)
+		digits := strings.ToLower(strings.NewReplacer("-", "", " ", "", "\t", "", "\r", "", "\n", "").Replace(text))
 		if err != nil {
+			assert.Zero(t, uuid)
 			return
 		}
+		assert.Equal(t, digits, strings.ReplaceAll(uuid.String(), "-", ""), "digits alone count")
 		again, err := container.ParseUUID(uuid.String())
 		require.NoError(t, err)
 		assert.Equal(t, uuid, again)
@@ -139,5 +148,39 @@ func TestFilters(t *testing.T) {
 			}
 		}
 		assert.Equal(t, test.want, strings.Join(got, " "), "%+v", test.filter)
+	}
+}
+
+// TestCloneOfNothing: what is absent stays absent, or two definitions that say
+// the same would differ.
+func TestCloneOfNothing(t *testing.T) {
+	empty := &container.Definition{}
+	assert.Equal(t, empty, empty.Clone())
+	assert.NotSame(t, empty, empty.Clone())
+}
+
+// TestRootIsSpelledOut: other spellings of the same path are other targets.
+func TestRootIsSpelledOut(t *testing.T) {
+	for _, target := range []string{"", "//", "/.", "/srv/..", " /"} {
+		d := &container.Definition{Filesystems: []device.Filesystem{{Target: target}}}
+		assert.Nil(t, d.Root(), target)
+	}
+}
+
+// TestFilterGroups: asking for both of a pair is asking for neither, and what
+// no container ever has lets nothing pass, whatever else is asked for.
+func TestFilterGroups(t *testing.T) {
+	running := &container.Snapshot{State: lifecycle.Running, Persistent: true, Autostart: true}
+	for _, never := range []container.Filter{{ManagedSave: true}, {Snapshots: true}, {Checkpoint: true}, {OtherState: true}} {
+		assert.False(t, never.Match(running))
+		never.Active, never.Persistent, never.Autostart = true, true, true
+		assert.False(t, never.Match(running))
+	}
+	for _, both := range []container.Filter{
+		{Active: true, Inactive: true}, {Persistent: true, Transient: true}, {Autostart: true, NoAutostart: true},
+		{ManagedSave: true, NoManaged: true}, {Checkpoint: true, NoCheckpoint: true}, {Running: true, Paused: true, Off: true, OtherState: true},
+	} {
+		assert.True(t, both.Match(running))
+		assert.True(t, both.Match(&container.Snapshot{}), "nor does it matter that it is off")
 	}
 }

@@ -5,13 +5,15 @@ import (
 	"virtlxcd/domain/policy"
 )
 
-// Definition is the configuration of one container, persistent or live.
-// Treat it as immutable once shared: change a Clone.
+// Definition is the configuration of one container, persistent or live: the
+// elements of a document (formatdomain) as values, with defaults filled in. A
+// live one has what the start chose besides: partition, names of links,
+// terminals, the root. Treat it as immutable once shared: change a Clone.
 type Definition struct {
 	Name        string
 	UUID        UUID
-	Title       string
-	Description string
+	Title       string // one line; empty: none
+	Description string // any text; empty: none
 	Metadata    []Metadata
 
 	Memory        uint64 // KiB, the size clients see as maximum and current
@@ -21,42 +23,47 @@ type Definition struct {
 	Limits        policy.Limits
 	Partition     string // absolute path of the parent cgroup; empty: the default
 
-	Arch         string
+	Arch         string // the host's or its 32-bit sibling's: sets the personality(2)
 	Init         Init
 	IDMap        policy.IDMap
 	Capabilities policy.Capabilities
-	PrivateNet   bool
-	OnPoweroff   string
-	OnReboot     string
-	OnCrash      string
+	PrivateNet   bool // a network namespace even without links
+	// What becomes of it when it ends: "destroy", "restart", "rename-restart" or
+	// "preserve"; a crash may also begin with "coredump-".
+	OnPoweroff string
+	OnReboot   string
+	OnCrash    string
 
-	Emulator    string
+	Emulator    string // path of the program that holds it; shown, not run
 	Filesystems []device.Filesystem
 	Links       []device.Link
 	Consoles    []device.Console
 
 	// Unserved names what the definition asks for and this daemon cannot do
-	// yet ("disk vda", "hostdev misc"): stored, shown, but start refuses.
+	// yet ("disk 'vda'", "hostdev 'misc'"), sorted, each once: stored, shown, but
+	// start refuses and repeats these words.
 	Unserved []string
-	// Leftovers is what no field stands for, owned by the codec.
+	// Leftovers is what no field stands for, owned by the codec. Whoever changes
+	// a definition leaves them as they are.
 	Leftovers []device.Leftover
 }
 
-// Init is the first process.
+// Init is the first process: process 1 inside (pid_namespaces(7)).
 type Init struct {
-	Path        string
+	Path        string   // inside the container; argv[0] as well
 	Args        []string // without argv[0]
-	Env         []EnvVar
-	Dir         string
-	User, Group string // name or number, resolved inside the container
-	CommandLine string // handed over as LIBVIRT_LXC_CMDLINE
+	Env         []EnvVar // after the variables every container gets; of two with one name init decides
+	Dir         string   // where it starts; empty: "/"
+	User, Group string   // name or number, resolved inside the container; empty: root
+	CommandLine string   // handed over as LIBVIRT_LXC_CMDLINE; empty: not set
 }
 
-// EnvVar is one variable of init's environment.
+// EnvVar is one variable of init's environment. Neither is empty.
 type EnvVar struct{ Name, Value string }
 
-// Metadata is one namespaced element that a client attached. Text is the whole
-// element with its namespace declaration, verbatim.
+// Metadata is one namespaced element that a client attached: of each namespace
+// there is one at most. Text is the whole element with its namespace
+// declaration, laid out anew, as the client gets it back.
 type Metadata struct {
 	Namespace string
 	Text      string
@@ -80,11 +87,13 @@ func (d *Definition) Clone() *Definition {
 	return &c
 }
 
-// NeedsNet says whether the container gets a network namespace of its own.
+// NeedsNet says whether the container gets a network namespace of its own; else
+// it shares the host's, with all its devices and ports.
 func (d *Definition) NeedsNet() bool { return d.PrivateNet || len(d.Links) > 0 }
 
 // Root returns the filesystem mounted on "/", nil if the host's root is shared.
-// Of several the first counts.
+// Of several the first counts. Only "/" itself is the root, no other spelling.
+// The result points into d.
 func (d *Definition) Root() *device.Filesystem {
 	for i := range d.Filesystems {
 		if d.Filesystems[i].Target == "/" {
