@@ -1,5 +1,6 @@
 // Package audit writes the host's audit trail through the kernel, where the
-// host's own programs (auditd, journald) pick it up.
+// host's own programs (auditd, journald) pick it up. Records of this interface are the
+// kinds VIRT_CONTROL, VIRT_RESOURCE and VIRT_MACHINE_ID; ausearch(8) finds them by -vm.
 package audit
 
 import (
@@ -39,7 +40,9 @@ type sender interface {
 	Close() error
 }
 
-// Audit is the writer of the trail.
+// Audit is the writer of the trail. Record never waits, as the kernel may hold up a writer
+// for a minute while its own queue is full, and that must not be a start's: one goroutine
+// waits for it, and Close for the goroutine.
 type Audit struct {
 	log     *slog.Logger
 	exe     string
@@ -98,6 +101,7 @@ func open(mustBeOn bool) (*socket, error) {
 	return s, nil
 }
 
+// start owns kernel. Without one there is no goroutine.
 func start(kernel sender, exe string, alsoLog bool, log *slog.Logger) *Audit {
 	a := &Audit{
 		log: log, exe: exe, kernel: kernel,
@@ -112,7 +116,7 @@ func start(kernel sender, exe string, alsoLog bool, log *slog.Logger) *Audit {
 	return a
 }
 
-// SetAlsoLog changes Options.AlsoLog.
+// SetAlsoLog changes Options.AlsoLog, for records from now on. Safe from any goroutine.
 func (a *Audit) SetAlsoLog(also bool) { a.alsoLog.Store(also) }
 
 // Record queues one record. It never waits: without room the record is lost,
@@ -158,6 +162,7 @@ func (a *Audit) Close() error {
 	return err
 }
 
+// run writes in the order of Record until Close.
 func (a *Audit) run() {
 	defer close(a.done)
 	defer func() {
@@ -176,7 +181,8 @@ func (a *Audit) run() {
 	}
 }
 
-// drain writes what is left until the deadline and counts the rest.
+// drain writes what is left until the deadline and counts the rest. One record that the
+// kernel holds up takes as long as it takes: Close does not wait for it longer.
 func (a *Audit) drain(deadline time.Time) {
 	for len(a.queue) > 0 && time.Now().Before(deadline) {
 		a.write(<-a.queue)

@@ -16,7 +16,12 @@ const longest = 8560
 const longestValue = 2000
 
 // message is the text of a record as the audit library would write it for a
-// program without a terminal. exe is the program's path.
+// program without a terminal (audit_log_user_message(3)):
+//
+//	virt=lxc op=start ... vm="web" uuid=... exe="/usr/sbin/virtlxcd" hostname=? addr=? terminal=? res=success
+//
+// exe is the program's path. Values are cut shorter only where the whole would be too long:
+// the outcome has to be there.
 func message(record audit.Record, exe string) string {
 	text := describe(record, exe, longest)
 	if len(text) > longest {
@@ -25,6 +30,7 @@ func message(record audit.Record, exe string) string {
 	return text
 }
 
+// describe is message with text values cut at limit bytes each.
 func describe(record audit.Record, exe string, limit int) string {
 	result := "success"
 	if !record.Success {
@@ -34,7 +40,8 @@ func describe(record audit.Record, exe string, limit int) string {
 		" hostname=? addr=? terminal=? res=" + result
 }
 
-// body is what the fields say, text values cut at limit bytes.
+// body is what the fields say, text values cut at limit bytes. "?" is how the trail writes
+// that there is none: bare, or as a text in quotes.
 func body(record audit.Record, limit int) string {
 	var text strings.Builder
 	for i, field := range record.Fields {

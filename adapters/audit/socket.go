@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Numbers of linux/audit.h.
+// Numbers of linux/audit.h, the kernel's interface. It is netlink(7) with one message in a
+// packet each way.
 const (
 	requestStatus = 1000 // AUDIT_GET
 	enabledOffset = 4    // of "enabled" in struct audit_status
@@ -21,7 +22,8 @@ const patience = 2 * time.Second
 // errSilent: no answer came.
 var errSilent = errors.New("the kernel does not answer")
 
-// socket talks to the kernel's audit subsystem. Not for concurrent use.
+// socket talks to the kernel's audit subsystem. Not for concurrent use. Records need
+// CAP_AUDIT_WRITE in the first user namespace (capabilities(7)).
 type socket struct {
 	fd       int
 	sequence uint32
@@ -79,6 +81,8 @@ func (s *socket) send(kind uint16, text string) error {
 	}
 }
 
+// request sends a message to the kernel and wants an answer to it (NLM_F_ACK). The header
+// is struct nlmsghdr: length, kind, flags, sequence, sender.
 func (s *socket) request(kind uint16, payload []byte) error {
 	s.sequence++
 	message := make([]byte, 0, unix.NLMSG_HDRLEN+len(payload))
@@ -119,6 +123,7 @@ func (s *socket) receive(deadline time.Time) (reply, error) {
 	}
 }
 
+// wait ends early for a signal; the caller looks again.
 func (s *socket) wait(deadline time.Time) error {
 	left := int64(0)
 	if !deadline.IsZero() {
@@ -147,7 +152,8 @@ func parse(datagram []byte) (reply, bool) {
 	}, true
 }
 
-// refusal is the error in a reply to the last request, nil if there is none.
+// refusal is the error in a reply to the last request, nil if there is none: a number of
+// errno(3), negated; 0 is how the kernel says that all is well.
 func (s *socket) refusal(r reply) error {
 	if r.kind != unix.NLMSG_ERROR || r.sequence != s.sequence || len(r.payload) < 4 {
 		return nil
@@ -158,4 +164,5 @@ func (s *socket) refusal(r reply) error {
 	return nil
 }
 
+// Close loses nothing: the kernel has what it answered for.
 func (s *socket) Close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }

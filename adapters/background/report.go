@@ -48,10 +48,10 @@ func ours(number, role string) bool {
 		unix.Fstat(pipeNumber, &there) == nil && there.Mode&unix.S_IFMT == unix.S_IFIFO
 }
 
-// Ready says that the daemon serves clients.
+// Ready says that the daemon serves clients: Start returns nil.
 func (r *Reporter) Ready() { r.send([]byte{readyByte}) }
 
-// Fail says that it ends, and why.
+// Fail says that it ends, and why; Start returns that text, of which 64 KiB count.
 func (r *Reporter) Fail(err error) {
 	text := err.Error()
 	r.send(append([]byte{failureByte}, text[:min(len(text), textLimit)]...))

@@ -54,7 +54,9 @@ func Start(args []string) error {
 	return await(read)
 }
 
-// spawn starts the program in a role; the helper it also waits for.
+// spawn starts the program in a role; the helper it also waits for. The helper leads a
+// session and ends, so the daemon is in one without a terminal and leads none: opening a
+// terminal will never make it the daemon's own (setsid(2), tty(4)).
 func spawn(args []string, role string, pipe *os.File) error {
 	// Also what was inherited: a kernel before 5.11 cannot, and passes it on.
 	_ = unix.CloseRange(pipeNumber, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
@@ -98,6 +100,7 @@ func selfAt(path string) string {
 	return path
 }
 
+// withoutMarks is the environment without marks of an earlier start.
 func withoutMarks(environment []string) (rest []string) {
 	for _, variable := range environment {
 		name, _, _ := strings.Cut(variable, "=")
@@ -108,7 +111,8 @@ func withoutMarks(environment []string) (rest []string) {
 	return rest
 }
 
-// await reads until the report is complete or nobody is left to complete it.
+// await reads until the report is complete or nobody is left to complete it: the pipe ends
+// when the last process that has it does, so a daemon that dies is noticed at once.
 func await(pipe io.Reader) error {
 	status := make([]byte, 1)
 	_, err := io.ReadFull(pipe, status)

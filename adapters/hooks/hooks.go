@@ -13,7 +13,7 @@ import (
 	"virtlxcd/ports"
 )
 
-// The scripts this daemon calls.
+// The scripts this daemon calls: those of the driver, and those of the daemon's own life.
 const (
 	containerScript = "lxc"
 	daemonScript    = "daemon"
@@ -33,7 +33,7 @@ type scripts struct{ container, daemon []string }
 var _ ports.Hooks = (*Hooks)(nil)
 
 // New looks for scripts in dir, which need not exist. What Refresh complains
-// about is logged.
+// about is logged: a daemon without its scripts is better than none.
 func New(dir string, log *slog.Logger) *Hooks {
 	h := &Hooks{dir: dir, log: log}
 	h.found.Store(&scripts{})
@@ -43,8 +43,8 @@ func New(dir string, log *slog.Logger) *Hooks {
 	return h
 }
 
-// Refresh looks for scripts again. If the directory cannot be read, it fails
-// and all stays as it was.
+// Refresh looks for scripts again. If the directory cannot be read, it fails (System)
+// and all stays as it was. Calls under way go on with what they found.
 func (h *Hooks) Refresh() error {
 	container, err := h.look(containerScript)
 	if err != nil {
@@ -104,11 +104,12 @@ func (h *Hooks) runnable(path string) (bool, error) {
 	return false, nil
 }
 
-// Present is as old as the last Refresh.
+// Present is as old as the last Refresh. Only scripts about containers count.
 func (h *Hooks) Present() bool { return len(h.found.Load().container) > 0 }
 
-// Run gives every program the document anew. If ctx ends, what runs is killed:
-// Timeout if that was a deadline, else Aborted.
+// Run gives every program the document anew. They run one after the other; the first that
+// fails ends it: HookFailed, with what it wrote to standard error. If ctx ends, what runs
+// is killed: Timeout if that was a deadline, else Aborted.
 func (h *Hooks) Run(ctx context.Context, call ports.HookCall) error {
 	arguments := []string{call.Container, call.Operation, call.Phase, call.Extra}
 	return h.run(ctx, h.found.Load().container, arguments, call.Document)
@@ -121,6 +122,7 @@ func (h *Hooks) Daemon(ctx context.Context, operation, phase, extra string) erro
 	return h.run(ctx, h.found.Load().daemon, []string{"", operation, phase, extra}, "")
 }
 
+// run looks at each program once more: sites replace their scripts while the daemon runs.
 func (h *Hooks) run(ctx context.Context, paths, arguments []string, document string) error {
 	for i, argument := range arguments {
 		if argument == "" {

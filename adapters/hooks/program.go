@@ -56,7 +56,8 @@ func (p program) run(ctx context.Context) error {
 	return p.failure(ctx, err, complaint)
 }
 
-// killGroup kills the group of a process that was not waited for yet.
+// killGroup kills the group of a process that was not waited for yet: until then its
+// number is nobody else's. What left the group (setsid(2)) is on its own.
 func killGroup(leader *os.Process) error {
 	if err := leader.Signal(syscall.Signal(0)); err != nil {
 		return err // os.ErrProcessDone, which exec knows
@@ -65,7 +66,8 @@ func killGroup(leader *os.Process) error {
 }
 
 // start starts cmd from a thread whose umask is its own; the daemon's other
-// threads create files meanwhile.
+// threads create files meanwhile. umask(2) is the process's unless the thread has left the
+// others' file system attributes (CLONE_FS of unshare(2)).
 func start(cmd *exec.Cmd) error {
 	started := make(chan error)
 	go func() {
@@ -91,7 +93,8 @@ func environment() []string {
 	return variables
 }
 
-// failure puts err, of starting or waiting, in the words that administrators know.
+// failure puts err, of starting or waiting, in the words that administrators know. An
+// ended ctx comes first: that the program died of SIGKILL is then our own doing.
 func (p program) failure(ctx context.Context, err error, complaint *head) error {
 	if err == nil {
 		return nil
@@ -119,7 +122,8 @@ func failed(kind fault.Kind, err error, format string, arguments ...any) error {
 	return &fault.Error{Kind: kind, Err: told{text, err}}
 }
 
-// told is an error with a text of its own.
+// told is an error with a text of its own: clients read that and nothing of the cause,
+// which errors.Is still finds.
 type told struct {
 	text  string
 	cause error
@@ -128,12 +132,14 @@ type told struct {
 func (t told) Error() string { return t.text }
 func (t told) Unwrap() error { return t.cause }
 
-// head keeps the beginning of what is written to it and takes the rest.
+// head keeps the beginning of what is written to it and takes the rest, so that a loud
+// program neither waits nor fills memory. The beginning usually says why.
 type head struct {
 	limit int
 	text  strings.Builder
 }
 
+// Write never fails, or the program would be told that its output is broken.
 func (h *head) Write(b []byte) (int, error) {
 	h.text.Write(b[:min(len(b), h.limit-h.text.Len())])
 	return len(b), nil
@@ -142,7 +148,7 @@ func (h *head) Write(b []byte) (int, error) {
 // String is without blanks at the end: scripts end their lines.
 func (h *head) String() string { return strings.TrimRight(h.text.String(), " \t\r\n") }
 
-// printable replaces what no client's text can have.
+// printable replaces what no client's text can have: it is UTF-8 and ends at a zero byte.
 func printable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -8,7 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// site is a place in the code that logs.
+// site is a place in the code that logs, found by its program counter. It never changes
+// while the program runs.
 type site struct {
 	category string
 	function string // with the path of its package
@@ -26,6 +27,8 @@ type sites struct {
 	mu    sync.Mutex // held to replace known
 }
 
+// of is called for every record, from any goroutine, and takes no lock for a place that is
+// known.
 func (s *sites) of(pc uintptr) *site {
 	if pc == 0 {
 		return nowhere
@@ -38,6 +41,8 @@ func (s *sites) of(pc uintptr) *site {
 	return s.learn(pc)
 }
 
+// learn replaces the map by a larger one: readers never see one that changes. As each
+// place is learnt once, copying costs nothing that matters.
 func (s *sites) learn(pc uintptr) *site {
 	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
 	found := &site{category: category(frame.Function), function: frame.Function, file: frame.File, line: frame.Line}
@@ -68,7 +73,8 @@ var categories = []struct{ path, category string }{
 }
 
 // category is that of a function, known by names that administrators put into
-// filters.
+// filters: "lxc.driver", "rpc.server", "util.systemd". They follow those of the interface,
+// so that a filter written for another daemon of the family fits.
 func category(function string) string {
 	path := packagePath(function)
 	if path == "virtlxcd/adapters/rpc" {

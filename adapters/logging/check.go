@@ -1,6 +1,7 @@
 package logging
 
-// CheckFilters says what is wrong with the text of filters: InvalidArgument.
+// CheckFilters says what is wrong with the text of filters, "N:MATCH" between blanks:
+// InvalidArgument. An empty text is fine.
 func CheckFilters(text string) error {
 	_, err := parseFilters(text)
 	return err

@@ -12,15 +12,17 @@ import (
 // attempts is how often another goroutine may take the room that was waited for.
 const attempts = 5
 
-// datagrams sends to a socket that may come and go with its owner.
+// datagrams sends to a socket that may come and go with its owner: journald and syslog
+// daemons are restarted. It connects when there is something to send.
 type datagrams struct {
 	path string
 	mu   sync.Mutex
 	conn *os.File // nil: not connected
 }
 
-// send transmits one datagram, over a new connection if the old one is dead. A
-// payload of nothing is for what is passed with it.
+// send transmits one datagram, over a new connection if the old one is dead: once, as a
+// second death means that nobody is there. A payload of nothing is for what is passed with
+// it (control, as in cmsg(3)).
 func (d *datagrams) send(payload, control []byte, patience time.Duration) error {
 	conn, err := d.connection(nil)
 	if err != nil {
@@ -62,6 +64,8 @@ func (d *datagrams) connection(dead *os.File) (*os.File, error) {
 	return d.conn, nil
 }
 
+// transmit waits for room before it sends without waiting: a local datagram socket blocks
+// for as long as its receiver sleeps. Others may take the room in between.
 func transmit(conn *os.File, payload, control []byte, patience time.Duration) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -86,6 +90,7 @@ func transmit(conn *os.File, payload, control []byte, patience time.Duration) er
 	return failed
 }
 
+// Close hangs up. What is sent later connects again.
 func (d *datagrams) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

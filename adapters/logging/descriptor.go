@@ -57,6 +57,8 @@ func openFile(path string) (*descriptor, error) {
 	return newDescriptor(os.NewFile(uintptr(fd), path), true)
 }
 
+// newDescriptor prints to file, which Close closes if it is owned. Standard error is not:
+// others use it.
 func newDescriptor(file *os.File, owned bool) (*descriptor, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
@@ -69,6 +71,9 @@ func newDescriptor(file *os.File, owned bool) (*descriptor, error) {
 	return d, nil
 }
 
+// write prints a batch as one text, so that other writers of the same file come before or
+// after it. When a disk was full in the middle of a line, the next text begins with its
+// end: readers find lines where they expect them.
 func (d *descriptor) write(batch []*entry, patience time.Duration) error {
 	torn := d.torn.Swap(false)
 	var text []byte
@@ -92,7 +97,7 @@ func (d *descriptor) write(batch []*entry, patience time.Duration) error {
 // put returns how much it wrote. It goes around the library, which would wait
 // for pipes without an end and raise SIGPIPE for standard error.
 func (d *descriptor) put(fd int, text []byte, patience time.Duration) (done int, err error) {
-	for done < len(text) {
+	for done < len(text) { // a regular file takes all at once, unless its disk is full
 		part := text[done:]
 		if !d.regular {
 			part = part[:min(len(part), atomicWrite)]
@@ -112,6 +117,7 @@ func (d *descriptor) put(fd int, text []byte, patience time.Duration) (done int,
 	return done, nil
 }
 
+// Close loses nothing: what was written is the kernel's.
 func (d *descriptor) Close() error {
 	if !d.owned {
 		return nil
@@ -122,6 +128,7 @@ func (d *descriptor) Close() error {
 // writer prints lines to something that is no file. It is not owned.
 type writer struct{ to io.Writer }
 
+// write has one call for a batch, as others may write in between. It cannot be hurried.
 func (w writer) write(batch []*entry, _ time.Duration) error {
 	var text []byte
 	for _, e := range batch {

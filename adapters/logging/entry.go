@@ -18,7 +18,12 @@ type entry struct {
 	fields   []field
 }
 
-// appendLine prints the entry as a line of a file.
+// appendLine prints the entry as a line of a file:
+//
+//	2026-01-31 13:45:01.234+0000: 4711: warning : store.(*Store).Load:87 : text key=value
+//
+// always in UTC. 4711 is the kernel's number of the thread. A record without a place in the
+// code lacks that part. Programs find such lines by a pattern, so none of it may change.
 func (e *entry) appendLine(line []byte) []byte {
 	line = e.time.UTC().AppendFormat(line, "2006-01-02 15:04:05.000")
 	line = append(line, "+0000: "...)
@@ -29,7 +34,7 @@ func (e *entry) appendLine(line []byte) []byte {
 func (e *entry) appendBody(line []byte) []byte {
 	line = strconv.AppendInt(line, int64(e.thread), 10)
 	line = append(line, ": "...)
-	line = append(line, levels[e.priority-debug].name...)
+	line = append(line, levelNames[e.priority]...)
 	line = append(line, " : "...)
 	if e.site.function != "" {
 		line = append(line, place(e.site.function, e.site.line)...)
@@ -43,19 +48,22 @@ func (e *entry) like(p priority, text string) *entry {
 	return &entry{time: e.time, thread: e.thread, priority: p, site: nowhere, text: text}
 }
 
-// field is an attribute as the journal gets it.
+// field is an attribute as the journal gets it, by a name that it takes
+// (systemd.journal-fields(7)) and with any bytes as its value.
 type field struct{ name, value string }
 
 // journalNames are attributes that are fields of the journal by their own
 // name, and in no text: what clients were told, by the interface's numbers.
 var journalNames = []string{"LIBVIRT_DOMAIN", "LIBVIRT_CODE"}
 
+// onlyJournal counts in groups as well.
 func onlyJournal(key string) bool { return slices.Contains(journalNames, key) }
 
 // longestName is the journal's limit of field names.
 const longestName = 64
 
-// fieldName makes an attribute's name one that the journal takes.
+// fieldName makes an attribute's name one that the journal takes: capitals, digits and
+// underscores, not beginning with either of the last two. "link.name" is VIRT_LINK_NAME.
 func fieldName(prefix, key string) string {
 	if onlyJournal(key) {
 		return key
@@ -72,7 +80,9 @@ func fieldName(prefix, key string) string {
 	return name[:min(len(name), longestName)]
 }
 
-// appendFields adds an attribute, or all members of a group.
+// appendFields adds an attribute, or all members of a group, whose names get the group's
+// before them. Values are as text has them, without quotes. Empty ones and empty groups
+// are left out, as log/slog asks handlers to.
 func appendFields(fields []field, prefix string, a slog.Attr) []field {
 	value := a.Value.Resolve()
 	if a.Equal(slog.Attr{}) {
@@ -97,6 +107,8 @@ type scope struct {
 	fields []field
 }
 
+// with adds attributes. The receiver stays as it is: loggers derived from one do not see
+// each other's, which is what the clip is for.
 func (s scope) with(attrs []slog.Attr) scope {
 	s.fields = slices.Clip(s.fields)
 	for _, a := range attrs {
@@ -106,6 +118,7 @@ func (s scope) with(attrs []slog.Attr) scope {
 	return s
 }
 
+// in puts a group before the names of attributes that follow.
 func (s scope) in(group string) scope {
 	s.prefix += group + "."
 	return s

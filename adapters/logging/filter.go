@@ -19,6 +19,7 @@ const (
 	failure
 )
 
+// priorityOf sorts any level in: one between two has the priority of the lower.
 func priorityOf(level slog.Level) priority {
 	switch {
 	case level < slog.LevelInfo:
@@ -71,7 +72,8 @@ func split(setting, text string) ([]string, error) {
 	return strings.Fields(text), nil
 }
 
-// filter gives the categories that match a priority of their own.
+// filter gives the categories that match a priority of their own. It can make them louder
+// or quieter than the rest.
 type filter struct {
 	priority priority
 	pattern  string
@@ -80,7 +82,8 @@ type filter struct {
 // filters decide in their order.
 type filters []filter
 
-// parseFilters reads "N:MATCH" items between blanks. InvalidArgument.
+// parseFilters reads "N:MATCH" items between blanks, as in "1:rpc 4:util". InvalidArgument,
+// in words that people look up.
 func parseFilters(text string) (filters, error) {
 	items, err := split("log filters", text)
 	if err != nil {
@@ -100,6 +103,8 @@ func parseFilters(text string) (filters, error) {
 	return list, nil
 }
 
+// parseFilter reads one. MATCH is a glob that may fit anywhere in a category, so it gets a
+// star on either side and is shown with them.
 func parseFilter(item string) (filter, error) {
 	number, match, found := strings.Cut(item, ":")
 	if !found || strings.Contains(match, ":") {
@@ -135,7 +140,7 @@ func (list filters) of(category string, otherwise priority) priority {
 	return otherwise
 }
 
-// lowest is the least that of can answer.
+// lowest is the least that of can answer: what is below it need not be asked about.
 func (list filters) lowest(otherwise priority) priority {
 	for _, f := range list {
 		otherwise = min(otherwise, f.priority)

@@ -11,12 +11,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identifier is what the journal shows as the program.
+// identifier is what the journal shows as the program, whatever it was called by.
 const identifier = "virtlxcd"
 
-// journal sends records with their fields to the journal.
+// journal sends records with their fields to the journal, in its native protocol
+// (systemd's "Native Journal Protocol").
 type journal struct{ datagrams }
 
+// write sends one datagram for each entry. The first that fails ends it: those before are
+// in the journal, and the caller counts the batch as lost, at most one line too many.
 func (j *journal) write(batch []*entry, patience time.Duration) error {
 	for _, e := range batch {
 		if err := j.sendEntry(appendEntry(nil, e), patience); err != nil {
@@ -26,7 +29,8 @@ func (j *journal) write(batch []*entry, patience time.Duration) error {
 	return nil
 }
 
-// sendEntry passes what is too large for a datagram as a file.
+// sendEntry passes what is too large for a datagram as a file: the kernel says when, by
+// the size of the socket's buffer (socket(7)). The journal reads such a file only if it is sealed (memfd_create(2)).
 func (j *journal) sendEntry(text []byte, patience time.Duration) error {
 	err := j.send(text, nil, patience)
 	if !errors.Is(err, unix.EMSGSIZE) && !errors.Is(err, unix.ENOBUFS) {
@@ -59,7 +63,9 @@ func sealed(text []byte) (*os.File, error) {
 	return file, nil
 }
 
-// appendEntry prints the fields of an entry in the journal's native form.
+// appendEntry prints the fields of an entry in the journal's native form. MESSAGE has the
+// attributes too, for those who read it as text; as fields they can be searched for:
+// journalctl VIRT_CONTAINER=web.
 func appendEntry(text []byte, e *entry) []byte {
 	text = appendField(text, "MESSAGE", e.text)
 	text = appendField(text, "PRIORITY", strconv.Itoa(severities[e.priority]))
@@ -78,7 +84,8 @@ func appendEntry(text []byte, e *entry) []byte {
 	return text
 }
 
-// appendField prints a value of several lines after its length.
+// appendField prints NAME=VALUE and a newline; a value of several lines after its length,
+// 8 bytes little endian, as it would end too early else.
 func appendField(text []byte, name, value string) []byte {
 	text = append(text, name...)
 	if strings.Contains(value, "\n") {

@@ -18,6 +18,9 @@ import (
 // changed while it is in use. A change that fails changes nothing. Outputs never
 // fail a caller, and hold one up for a second at most; what they lose they count,
 // and tell when they work again.
+//
+// Records are printed by whoever logs them: there is no goroutine, no buffer, and what was
+// logged before a crash is there. Safe from any goroutine.
 type Log struct {
 	options Options
 	sites   sites
@@ -36,8 +39,9 @@ type rules struct {
 	filters filters
 }
 
-// Open makes a Log. InvalidArgument for settings that cannot be read, System for
-// files that cannot be opened.
+// Open makes a Log; Close it. InvalidArgument for settings that cannot be read, System for
+// files that cannot be opened. A journal or syslog daemon that is not there is no error: it
+// may come.
 func Open(options Options) (*Log, error) {
 	options.complete()
 	list, err := parseFilters(options.Filters)
@@ -93,6 +97,8 @@ func (l *Log) SetOutputs(text string) error {
 	return l.replace(newOutputs(list, byDefault))
 }
 
+// replace makes the outputs those in force and gives up the old ones, which are closed when
+// the last record under way has been printed.
 func (l *Log) replace(with *outputs) error {
 	l.mu.Lock()
 	if l.closed {
@@ -123,7 +129,8 @@ func (l *Log) Outputs() (string, int) {
 	return strings.Join(texts, " "), len(list)
 }
 
-// Close closes the outputs. Records after it are dropped.
+// Close closes the outputs; standard error stays open. Records after it are dropped, as
+// the last words of goroutines that end late, and changes are refused: WrongState.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	old := l.outputs.Swap(newOutputs(nil, false))
@@ -155,7 +162,8 @@ func defaultPriority(kind string, level priority) priority {
 	return level
 }
 
-// defaultTarget is where the log goes if nobody said so.
+// defaultTarget is where the log goes if nobody said so: the journal if there is one and
+// nobody sits at a terminal, a file for a daemon in the background, else standard error.
 func (l *Log) defaultTarget() target {
 	t := target{kind: toStderr}
 	hasJournal := unix.Access(l.options.Journal, unix.W_OK) == nil
@@ -183,6 +191,7 @@ func (l *Log) open(targets []target) ([]*output, error) {
 	return list, nil
 }
 
+// openSink opens the outside of a target. Only files can fail.
 func (l *Log) openSink(t target) (sink, error) {
 	switch t.kind {
 	case toFile:

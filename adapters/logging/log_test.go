@@ -12,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -64,21 +63,6 @@ func TestLogPrintsLines(t *testing.T) {
 	assert.Regexp(t, `: info : hostname: here$`, lines[1])
 	assert.Regexp(t, `: warning : logging\.TestLogPrintsLines:\d+ : cannot start container=web g\.n=3$`, lines[2])
 	assert.Regexp(t, `: error : logging\.TestLogPrintsLines:\d+ : deep a\.b=1 a\.c\.d="x y"$`, lines[3])
-}
-
-// TestLogIsLikeHandler: both print the same lines.
-func TestLogIsLikeHandler(t *testing.T) {
-	l, out := newTest(t, func(o *Options) { o.Banner = []string{"b"} })
-	var want bytes.Buffer
-	old := New(&want, slog.LevelWarn, "b")
-	at := time.Date(2026, 1, 31, 23, 45, 1, 234567890, time.FixedZone("east", 3600*5))
-	record := slog.NewRecord(at, slog.LevelWarn, "text", 0)
-	record.Add("k", "v w", slog.Group("g", "x", 1))
-	for range 2 {
-		require.NoError(t, l.Handle(context.Background(), record))
-		require.NoError(t, old.Handle(context.Background(), record))
-	}
-	assert.Equal(t, want.String(), out.String())
 }
 
 func TestFiltersAndLevels(t *testing.T) {

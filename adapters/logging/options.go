@@ -33,6 +33,7 @@ type Options struct {
 	Journal, Syslog string
 }
 
+// complete fills in what the host has.
 func (o *Options) complete() {
 	if o.File == "" {
 		o.File = "/var/log/libvirt/virtlxcd.log"
@@ -51,6 +52,7 @@ func (o *Options) complete() {
 	}
 }
 
+// stdinIsTerminal asks for settings that only terminals have (tcgetattr(3)).
 func stdinIsTerminal() bool {
 	_, err := unix.IoctlGetTermios(unix.Stdin, unix.TCGETS)
 	return err == nil

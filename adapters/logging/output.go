@@ -34,6 +34,8 @@ type output struct {
 	lost   atomic.Int64
 }
 
+// newOutput owns the sink. The banner is printed with the first record, not before: an
+// output that gets none stays empty.
 func newOutput(t target, s sink, banner []string) *output {
 	o := &output{target: t, sink: s, banner: banner}
 	o.least.Store(int32(t.priority))
@@ -49,7 +51,9 @@ func (o *output) shown() string {
 	return t.String()
 }
 
-// write prints an entry, after the banner if it is the first.
+// write prints an entry, after the banner if it is the first, and after a line about what
+// was lost if something was. All in one batch: it is there or lost as a whole. While an
+// output does not work nobody waits for it, so a daemon whose log is stuck works on.
 func (o *output) write(e *entry) {
 	var batch []*entry
 	first := o.begun.CompareAndSwap(false, true)

@@ -6,7 +6,8 @@ import (
 )
 
 // outputs are those of one setting. They are closed when the setting is
-// replaced and the last record that was on its way is printed.
+// replaced and the last record that was on its way is printed: by counting users, as a
+// lock would be held over writes.
 type outputs struct {
 	list      []*output
 	byDefault bool
@@ -20,7 +21,8 @@ func newOutputs(list []*output, byDefault bool) *outputs {
 	return o
 }
 
-// acquire returns the current ones. Release them.
+// acquire returns the current ones. Release them. Ones whose last user is just leaving are
+// not current any more, so the next look finds others.
 func acquire(current *atomic.Pointer[outputs]) *outputs {
 	for {
 		o := current.Load()
@@ -31,6 +33,7 @@ func acquire(current *atomic.Pointer[outputs]) *outputs {
 	}
 }
 
+// release gives them up; the last user closes them and gets the errors.
 func (o *outputs) release() error {
 	if o.users.Add(-1) > 0 {
 		return nil

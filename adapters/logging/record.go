@@ -9,12 +9,14 @@ import (
 )
 
 // Enabled says whether any output may want records of the level. It is what
-// most records cost.
+// most records cost. It does not know which package asks, so with a filter for one
+// package, records of all pass here and are sorted out by Handle.
 func (l *Log) Enabled(_ context.Context, level slog.Level) bool {
 	return int64(level) >= l.lowest.Load()
 }
 
-// Handle prints a record where it is wanted. It never fails.
+// Handle prints a record where it is wanted. It never fails: what cannot be written is
+// counted by its output.
 func (l *Log) Handle(_ context.Context, record slog.Record) error {
 	l.print(&record, &scope{})
 	return nil
@@ -25,7 +27,7 @@ func (l *Log) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &scoped{l, scope{}.with(attrs)}
 }
 
-// WithGroup puts the name before those of attributes that follow.
+// WithGroup puts the name and a dot before those of attributes that follow.
 func (l *Log) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return l
@@ -33,6 +35,8 @@ func (l *Log) WithGroup(name string) slog.Handler {
 	return &scoped{l, scope{}.in(name)}
 }
 
+// print finds the place and priority of a record first: most that come here end there. The
+// entry is made for the first output that wants it.
 func (l *Log) print(record *slog.Record, s *scope) {
 	place, p := l.sites.of(record.PC), priorityOf(record.Level)
 	current := l.rules.Load()
@@ -53,6 +57,8 @@ func (l *Log) print(record *slog.Record, s *scope) {
 	}
 }
 
+// newEntry prints the attributes, once for all outputs. A record made by hand may lack a
+// time.
 func newEntry(record *slog.Record, s *scope, place *site, p priority) *entry {
 	e := &entry{time: record.Time, thread: unix.Gettid(), priority: p, site: place, fields: s.fields[:len(s.fields):len(s.fields)]}
 	if e.time.IsZero() {
@@ -68,7 +74,8 @@ func newEntry(record *slog.Record, s *scope, place *site, p priority) *entry {
 	return e
 }
 
-// scoped is a Log with attributes.
+// scoped is a Log with attributes, printed once when the logger was made. It has no state
+// of its own that changes: filters and outputs are the Log's.
 type scoped struct {
 	*Log
 	scope scope

@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	daemonFacility = 3
+	daemonFacility = 3 // LOG_DAEMON without its shift (syslog(3))
 	// longestSyslog is what syslog daemons take of one message, about.
 	longestSyslog = 60 << 10
 )
@@ -21,6 +21,7 @@ type syslog struct {
 	identifier string
 }
 
+// write sends one datagram for each entry, as journal does.
 func (s *syslog) write(batch []*entry, patience time.Duration) error {
 	for _, e := range batch {
 		if err := s.send(s.message(e), nil, patience); err != nil {
@@ -31,7 +32,8 @@ func (s *syslog) write(batch []*entry, patience time.Duration) error {
 }
 
 // message is in the form every syslog daemon expects of local programs, in
-// local time.
+// local time: "<28>Jan 31 13:45:01 virtlxcd[815]: 4711: warning : PLACE : text". The number
+// is facility and severity (RFC 3164); the time of the line in a file is left out.
 func (s *syslog) message(e *entry) []byte {
 	text := append([]byte{'<'}, strconv.Itoa(daemonFacility<<3|severities[e.priority])...)
 	text = e.time.Local().AppendFormat(append(text, '>'), time.Stamp)

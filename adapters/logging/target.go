@@ -16,13 +16,14 @@ const (
 	toJournal = "journald"
 )
 
-// target is where records go, and from which priority on.
+// target is where records go, and from which priority on: one item of log_outputs.
 type target struct {
 	priority priority
 	kind     string
 	name     string // a file's absolute path, syslog's identifier
 }
 
+// String is the form that is read, with a file's path made absolute.
 func (t target) String() string {
 	if t.name == "" {
 		return t.priority.String() + ":" + t.kind
@@ -30,8 +31,9 @@ func (t target) String() string {
 	return t.priority.String() + ":" + t.kind + ":" + t.name
 }
 
-// parseTargets reads items between blanks. Of two for the same place the later
-// counts, at its place in the order. InvalidArgument.
+// parseTargets reads items between blanks: "N:stderr", "N:journald", "N:syslog:NAME",
+// "N:file:PATH". Of two for the same place the later counts, at its place in the order.
+// InvalidArgument.
 func parseTargets(text string) ([]target, error) {
 	items, err := split("log outputs", text)
 	if err != nil {

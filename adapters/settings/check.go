@@ -13,7 +13,7 @@ import (
 // it would say about them. A missing file is a problem unless it is at its usual
 // path. further are checks of what is not known here, such as the syntax of log
 // filters: Rejected places what they find. They are run only if nothing else is
-// wrong. The error says how many problems there are.
+// wrong. InvalidArgument says how many problems there are, System that out took nothing.
 func Check(usual Paths, daemonPath, driverPath string, out io.Writer, further ...func(*Daemon) error) error {
 	var report bytes.Buffer
 	daemon, notices, problems := loadDaemon(daemonPath, daemonPath != usual.DaemonConfig)
@@ -34,6 +34,7 @@ func Check(usual Paths, daemonPath, driverPath string, out io.Writer, further ..
 	return nil
 }
 
+// refusals are what further checks find, in their order.
 func refusals(daemon *Daemon, further []func(*Daemon) error) (problems []error) {
 	for _, check := range further {
 		if err := check(daemon); err != nil {
@@ -43,7 +44,8 @@ func refusals(daemon *Daemon, further []func(*Daemon) error) (problems []error) 
 	return problems
 }
 
-// describe returns the number of problems.
+// describe writes the lines about one file: notices, then problems, or that all is well.
+// It returns the number of problems.
 func describe(out *bytes.Buffer, path string, notices []Notice, problems []error) int {
 	for _, n := range notices {
 		fmt.Fprintf(out, "notice: %s\n", n)
@@ -53,7 +55,7 @@ func describe(out *bytes.Buffer, path string, notices []Notice, problems []error
 	}
 	if len(problems) == 0 {
 		state := "ok"
-		if _, err := os.Lstat(path); os.IsNotExist(err) {
+		if _, err := os.Stat(path); os.IsNotExist(err) {
 			state = "does not exist, the defaults count"
 		}
 		fmt.Fprintf(out, "%s: %s\n", path, state)

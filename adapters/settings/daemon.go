@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Auth is how a client of a socket shows who it is.
+// Auth is how a client of a socket shows who it is. Whatever it is, the kernel tells the
+// client's process and uid (SO_PEERCRED of unix(7)).
 type Auth uint8
 
-// The ways. SASL is known to the file's language but not built in.
+// The ways: polkit is asked about everybody but root, or the socket's mode is all there
+// is. SASL is known to the file's language but not built in.
 const (
 	AuthPolkit Auth = iota
 	AuthNone
@@ -22,18 +24,22 @@ func (a Auth) String() string {
 	return "polkit"
 }
 
-// The sources of the host's UUID where none is given.
+// The sources of the host's UUID where none is given: the firmware's table
+// (/sys/class/dmi/id/product_uuid), or /etc/machine-id (machine-id(5)).
 const (
 	UUIDFromSMBIOS    = "smbios"
 	UUIDFromMachineID = "machine-id"
 )
 
-// PolkitAccess is the one access driver there is.
+// PolkitAccess is the one access driver there is: it asks polkit about every single call.
 const PolkitAccess = "polkit"
 
 // Daemon is what virtlxcd.conf says. A zero maximum of anonymous clients and a
-// zero interval of keepalive mean none.
+// zero interval of keepalive mean none. virtlxcd.conf(5) says what each key is for; which
+// of them a reload changes is written in the tables of daemon_keys.go. It is a value: copy
+// it freely, but do not change what its slices hold.
 type Daemon struct {
+	// Sockets that the daemon makes itself. Modes are permission bits alone.
 	UnixSockGroup      string // "": the group of the daemon
 	UnixSockROPerms    os.FileMode
 	UnixSockRWPerms    os.FileMode
@@ -41,12 +47,18 @@ type Daemon struct {
 	// UnixSockDir is absolute. A daemon with moved Paths asks Given whether to use it.
 	UnixSockDir string
 
+	// Who may connect to the read-only and to the full socket, and who is asked about
+	// single calls once they have.
 	AuthUnixRO    Auth
 	AuthUnixRW    Auth
 	AccessDrivers []string // without "none" and repetitions: nil or PolkitAccess
 
 	SASLAllowedUsernames []string // no effect: there is no SASL
 
+	// The server of clients. Who is above a maximum waits; nobody is turned away. Queued
+	// ones wait in the kernel (listen(2)). Prio workers serve calls that never wait for a
+	// container. After KeepaliveCount questions without an answer, each
+	// KeepaliveInterval after the last sign of life, a client is hung up on.
 	MaxClients          uint
 	MaxQueuedClients    uint
 	MaxAnonymousClients uint
@@ -57,6 +69,7 @@ type Daemon struct {
 	KeepaliveInterval   time.Duration
 	KeepaliveCount      uint
 
+	// The same for administrators.
 	AdminMinWorkers        uint // not above AdminMaxWorkers
 	AdminMaxWorkers        uint
 	AdminMaxClients        uint
@@ -65,6 +78,8 @@ type Daemon struct {
 	AdminKeepaliveInterval time.Duration
 	AdminKeepaliveCount    uint
 
+	// What is logged and where to, in the syntax of package logging, which checks it; ""
+	// is no filter, and the default output.
 	LogLevel   uint // 1 debug to 4 error; a 0 in the file leaves the default
 	LogFilters string
 	LogOutputs string
@@ -80,12 +95,14 @@ type Daemon struct {
 	origin origin
 }
 
-// SocketKeys have no effect on sockets that came from the service manager.
+// SocketKeys have no effect on sockets that came from the service manager: systemd.socket(5)
+// has its own words for them.
 var SocketKeys = []string{
 	"unix_sock_group", "unix_sock_ro_perms", "unix_sock_rw_perms", "unix_sock_admin_perms", "unix_sock_dir",
 }
 
-// DefaultDaemon is what counts without a file.
+// DefaultDaemon is what counts without a file. defaults/virtlxcd.conf and the manual say
+// the same; tests compare them.
 func DefaultDaemon() Daemon {
 	return Daemon{
 		UnixSockROPerms: 0o777, UnixSockRWPerms: 0o777, UnixSockAdminPerms: 0o700,
@@ -102,16 +119,17 @@ func DefaultDaemon() Daemon {
 	}
 }
 
-// Given says whether the file has the key, with whatever value.
+// Given says whether the file has the key, with whatever value, also its default.
 func (d *Daemon) Given(key string) bool { return d.origin.given(key) }
 
 // Rejected turns an error of a package that knows more about a key's value (the
 // syntax of log filters, the groups of the host) into one that names file, line
-// and key. A nil err stays nil.
+// and key. A nil err stays nil. InvalidArgument, whatever kind err is of.
 func (d *Daemon) Rejected(key string, err error) error { return d.origin.rejected(key, err) }
 
 // OpenToEveryone says whether any user of the host may do everything, with
-// sockets made by the daemon itself. That is the same as being root.
+// sockets made by the daemon itself. That is the same as being root: a definition may mount
+// any directory of the host. Somebody may want it, so it is a warning and no error.
 func (d *Daemon) OpenToEveryone() bool { return d.OpenWithMode(d.UnixSockRWPerms) }
 
 // OpenWithMode is OpenToEveryone for a socket made by somebody else.
@@ -121,7 +139,8 @@ func (d *Daemon) OpenWithMode(mode os.FileMode) bool {
 
 // DifferDaemon lists the keys whose values differ: those that can be applied to
 // a running daemon, and those that need it to start again. Keys without effect
-// never differ.
+// never differ. Values count, not how they were written: a default that is written out is
+// no change.
 func DifferDaemon(before, after Daemon) (live, restart []string) {
 	return differ(&before, &after, daemonKeys)
 }

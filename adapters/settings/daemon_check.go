@@ -6,7 +6,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// complete fills in defaults that depend on other keys.
+// complete fills in defaults that depend on other keys. A default never contradicts what
+// was given: who lowers max_workers need not know of min_workers.
 func (d *Daemon) complete() (notices []Notice) {
 	if !d.Given("min_workers") {
 		d.MinWorkers = min(d.MinWorkers, d.MaxWorkers)
@@ -26,7 +27,8 @@ func (d *Daemon) complete() (notices []Notice) {
 	return notices
 }
 
-// check finds keys that do not fit together.
+// check finds keys that do not fit together. It speaks of values, so pairs of which one
+// could not be read are left out: that was said already.
 func (d *Daemon) check() (problems []error) {
 	for _, pair := range []struct {
 		lowKey, highKey string

@@ -12,9 +12,14 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// daemonKeys are all keys of virtlxcd.conf that mean something.
+// daemonKeys are all keys of virtlxcd.conf that mean something. A new key needs a line
+// here, a field and a default in Daemon, a paragraph in defaults/virtlxcd.conf and one in
+// virtlxcd.conf(5); tests notice what is missing. Problems are told in the order of the
+// file, differences in the order of this table.
 var daemonKeys = slices.Concat(socketKeys, serverKeys, adminKeys, recordKeys)
 
+// socketKeys say who may connect. All need a restart: sockets exist once, and who came in
+// under the old rules is there.
 var socketKeys = []key[Daemon]{
 	keyAt("unix_sock_group", restart, readText, func(d *Daemon) *string { return &d.UnixSockGroup }),
 	keyAt("unix_sock_ro_perms", restart, readMode, func(d *Daemon) *os.FileMode { return &d.UnixSockROPerms }),
@@ -41,6 +46,8 @@ var serverKeys = []key[Daemon]{
 	keyAt("keepalive_count", live, readUint, func(d *Daemon) *uint { return &d.KeepaliveCount }),
 }
 
+// adminKeys are the same for the server of administrators. It has no workers for calls
+// that go before others, and nobody in it is anonymous.
 var adminKeys = []key[Daemon]{
 	keyAt("admin_min_workers", live, readUint, func(d *Daemon) *uint { return &d.AdminMinWorkers }),
 	keyAt("admin_max_workers", live, between(1, math.MaxUint32), func(d *Daemon) *uint { return &d.AdminMaxWorkers }),
@@ -51,6 +58,7 @@ var adminKeys = []key[Daemon]{
 	keyAt("admin_keepalive_count", live, readUint, func(d *Daemon) *uint { return &d.AdminKeepaliveCount }),
 }
 
+// recordKeys are about what is written down, and about the host itself.
 var recordKeys = []key[Daemon]{
 	keyAt("log_level", live, readLogLevel, func(d *Daemon) *uint { return &d.LogLevel }),
 	keyAt("log_filters", live, readText, func(d *Daemon) *string { return &d.LogFilters }),
@@ -62,13 +70,16 @@ var recordKeys = []key[Daemon]{
 	keyAt("ovs_timeout", inert, readSeconds, func(d *Daemon) *time.Duration { return &d.OVSTimeout }),
 }
 
-// networkKeys are those of the daemons that serve TCP and TLS.
+// networkKeys are those of the daemons that serve TCP and TLS. Files made for these are
+// read by this daemon too, so the keys are worth a word of their own.
 var networkKeys = []string{
 	"listen_tls", "listen_tcp", "tls_port", "tcp_port", "listen_addr", "auth_tcp", "auth_tls", "tcp_min_ssf",
 	"key_file", "cert_file", "ca_file", "crl_file", "tls_no_sanity_certificate", "tls_no_verify_certificate",
 	"tls_allowed_dn_list", "tls_priority",
 }
 
+// foreignToDaemon says why a key that is not ours has no effect. Unknown keys are notices,
+// not errors: files are shared by daemons of different versions.
 func foreignToDaemon(name string) string {
 	isName := func(k key[Driver]) bool { return k.name == name }
 	switch {
@@ -85,6 +96,8 @@ func foreignToDaemon(name string) string {
 // longestSocketPath is what sun_path of unix(7) holds, less the final NUL.
 const longestSocketPath = 107
 
+// readSocketDir does not look whether the directory is there: it may be made before the
+// daemon starts again.
 func readSocketDir(e *entry) (string, error) {
 	dir, err := readText(e)
 	switch {
@@ -100,6 +113,7 @@ func readSocketDir(e *entry) (string, error) {
 	return dir, nil
 }
 
+// readAuth refuses SASL by name: to take it for polkit or none would let the wrong ones in.
 func readAuth(e *entry) (Auth, error) {
 	name, err := readText(e)
 	if err != nil {
@@ -116,6 +130,7 @@ func readAuth(e *entry) (Auth, error) {
 	return 0, e.wrong(fault.InvalidArgument, `unsupported auth %s for '%s' parameter; there are "none" and "polkit"`, shown(name), e.key)
 }
 
+// readAccessDrivers: "none" stands for no driver and may stand beside others.
 func readAccessDrivers(e *entry) ([]string, error) {
 	names, err := readTexts(e)
 	if err != nil {
@@ -135,6 +150,7 @@ func readAccessDrivers(e *entry) ([]string, error) {
 	return drivers, nil
 }
 
+// readLogLevel takes 0 for "not said", as other daemons of the family do.
 func readLogLevel(e *entry) (uint, error) {
 	level, err := between(0, 4)(e)
 	if level == 0 {
@@ -143,6 +159,8 @@ func readLogLevel(e *entry) (uint, error) {
 	return level, err
 }
 
+// readHostUUID takes "" for none. A UUID of equal digits is what firmware without one shows,
+// and many hosts would have it.
 func readHostUUID(e *entry) (string, error) {
 	written, err := readText(e)
 	if err != nil || written == "" {
@@ -159,6 +177,7 @@ func readHostUUID(e *entry) (string, error) {
 	return canonical, nil
 }
 
+// readUUIDSource does not look whether the source has one: without, the host has none.
 func readUUIDSource(e *entry) (string, error) {
 	source, err := readText(e)
 	if err == nil && source != UUIDFromSMBIOS && source != UUIDFromMachineID {

@@ -10,14 +10,14 @@ import (
 // NoSecurityDriver is the one security driver of this build: none.
 const NoSecurityDriver = "none"
 
-// Driver is what lxc.conf says.
+// Driver is what lxc.conf says; lxc.conf(5) is about it.
 type Driver struct {
 	// LogWithDaemon lets controllers log where the daemon does, not into the
 	// container's own log.
 	LogWithDaemon           bool
-	SecurityDriver          string
-	SecurityDefaultConfined bool
-	SecurityRequireConfined bool // always false: nothing here could confine
+	SecurityDriver          string // NoSecurityDriver
+	SecurityDefaultConfined bool   // no effect without a security driver
+	SecurityRequireConfined bool   // always false: nothing here could confine
 
 	// ShutdownTimeout is how long containers have to end by themselves when the
 	// host shuts down. 0: they are stopped at once.
@@ -28,7 +28,7 @@ type Driver struct {
 	origin origin
 }
 
-// DefaultDriver is what counts without a file.
+// DefaultDriver is what counts without a file, as defaults/lxc.conf shows it.
 func DefaultDriver() Driver {
 	return Driver{SecurityDriver: NoSecurityDriver, ShutdownTimeout: time.Minute, Machined: true}
 }
@@ -45,6 +45,8 @@ func DifferDriver(before, after Driver) (live, restart []string) {
 	return differ(&before, &after, driverKeys)
 }
 
+// driverKeys are all keys of lxc.conf. What is live is looked up when it is needed, so a
+// reload has nothing to apply.
 var driverKeys = []key[Driver]{
 	keyAt("log_with_libvirtd", live, readBool, func(d *Driver) *bool { return &d.LogWithDaemon }),
 	keyAt("security_driver", restart, readSecurityDriver, func(d *Driver) *string { return &d.SecurityDriver }),
@@ -54,6 +56,7 @@ var driverKeys = []key[Driver]{
 	keyAt("machined", restart, readBool, func(d *Driver) *bool { return &d.Machined }),
 }
 
+// foreignToDriver says why a key that is not ours has no effect.
 func foreignToDriver(name string) string {
 	if slices.ContainsFunc(daemonKeys, func(k key[Daemon]) bool { return k.name == name }) {
 		return "belongs in virtlxcd.conf and has no effect here"
@@ -61,6 +64,8 @@ func foreignToDriver(name string) string {
 	return "is not a key that the driver knows: it has no effect"
 }
 
+// readSecurityDriver tells a driver that this build lacks from one that nobody knows.
+// Containers that somebody wanted confined do not run unconfined.
 func readSecurityDriver(e *entry) (string, error) {
 	name, err := readText(e)
 	if err != nil {
@@ -76,7 +81,7 @@ func readSecurityDriver(e *entry) (string, error) {
 		shown(name), e.key)
 }
 
-// check finds keys that do not fit together.
+// check finds keys that do not fit together, and one that has no effect.
 func (d *Driver) check() (notices []Notice, problems []error) {
 	if d.SecurityRequireConfined {
 		err := d.origin.wrong(fault.UnsupportedConfig, []string{"security_require_confined", "security_driver"},

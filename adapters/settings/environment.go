@@ -2,14 +2,15 @@ package settings
 
 import "virtlxcd/domain/fault"
 
-// Environment is what variables say about logging. It wins over the file.
-// Zero values: not said.
+// Environment is what variables say about logging, as for all programs of the family. It
+// wins over the file. Zero values: not said.
 type Environment struct {
 	LogLevel   uint // 1 debug to 4 error
 	LogFilters string
 	LogOutputs string
 }
 
+// debugLevels are the words that LIBVIRT_DEBUG may have; 0 is "not said".
 var debugLevels = map[string]uint{
 	"":  0,
 	"1": 1, "debug": 1,
@@ -20,7 +21,8 @@ var debugLevels = map[string]uint{
 
 // FromEnvironment reads LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
 // LIBVIRT_LOG_OUTPUTS; the syntax of the last two is not looked at. An empty
-// variable counts as unset.
+// variable counts as unset. InvalidArgument for a level that is none: whoever set it wants
+// to see more, and would not learn why nothing changed.
 func FromEnvironment(getenv func(string) string) (Environment, error) {
 	level, ok := debugLevels[getenv("LIBVIRT_DEBUG")]
 	if !ok {

@@ -6,7 +6,20 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// Bounds of what is read from one file. The values of a list count one by one.
+// The language of configuration files, as every program of the family reads it:
+//
+//	# a comment, to the end of its line
+//	name = "text"; other = 'text'   # statements end with the line or a semicolon
+//	long = """text
+//	of several lines"""
+//	number = -5
+//	list = [ "a", 2,
+//	  [ "b" ], ]
+//
+// Text has no escapes. There are no booleans and no words without quotes.
+
+// Bounds of what is read from one file. The values of a list count one by one. The size is
+// that of other readers of such files; the rest is far above any use.
 const (
 	maxFileSize = 10 << 20
 	maxValues   = 1 << 16
@@ -70,6 +83,8 @@ func parse(data []byte, file string) ([]entry, error) {
 	return entries, nil
 }
 
+// fail is at the line where the parser is. The words are those of the interface, which
+// people look up.
 func (p *parser) fail(text string) error {
 	return fault.New(fault.Malformed, fault.Host, "configuration file syntax error: %s:%d: %s", p.file, p.line, text)
 }
@@ -82,13 +97,15 @@ func (p *parser) peek() byte {
 	return 0
 }
 
+// skipBlanks stays on its line.
 func (p *parser) skipBlanks() {
 	for p.peek() == ' ' || p.peek() == '\t' {
 		p.at++
 	}
 }
 
-// skipSpace skips blanks and ends of lines.
+// skipSpace skips blanks and ends of lines. A carriage return ends a line and is not
+// counted as one: it comes with a newline, or the file is of no system we run on.
 func (p *parser) skipSpace() {
 	for p.skipBlanks(); p.peek() == '\n' || p.peek() == '\r'; p.skipBlanks() {
 		if p.peek() == '\n' {
@@ -144,7 +161,7 @@ func (p *parser) statement() (entry, error) {
 	return e, p.fail("expecting a separator")
 }
 
-// name is empty where none begins.
+// name is a letter, then letters, digits and underscores; empty where none begins.
 func (p *parser) name() string {
 	start := p.at
 	for isLetter(p.peek()) || p.at > start && (isDigit(p.peek()) || p.peek() == '_') {
@@ -153,9 +170,12 @@ func (p *parser) name() string {
 	return string(p.data[start:p.at])
 }
 
+// Letters and digits are ASCII's: 0x20 is what tells the two cases apart.
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 
+// value reads one value, of whichever kind its first byte says. Elements of lists count
+// too, so that a list cannot be longer than a file may be.
 func (p *parser) value() (value, error) {
 	if p.values++; p.values > maxValues {
 		return value{}, p.fail("too many values")
@@ -195,6 +215,8 @@ func (p *parser) textValue(quote string) (value, error) {
 	return value{kind: text, text: string(content)}, nil
 }
 
+// numberValue takes a sign and digits. It never fails for being large: the reader of the
+// key knows what range to name in the error.
 func (p *parser) numberValue() (value, error) {
 	v := value{kind: number, negative: p.peek() == '-'}
 	if !isDigit(p.peek()) {
@@ -213,6 +235,8 @@ func (p *parser) numberValue() (value, error) {
 	return v, nil
 }
 
+// listValue reads elements between commas; one may follow the last element. The depth is
+// bounded as the parser calls itself.
 func (p *parser) listValue() (value, error) {
 	v := value{kind: list}
 	if p.depth++; p.depth > maxNesting {

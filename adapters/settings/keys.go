@@ -9,7 +9,8 @@ import (
 // reader makes the value of a key from a statement, or says what is wrong.
 type reader[V any] func(*entry) (V, error)
 
-// effect says when a changed key counts.
+// effect says when a changed key counts. It is a promise of the manual and of the default
+// files, which tests hold to the tables.
 type effect uint8
 
 const (
@@ -26,7 +27,8 @@ type key[T any] struct {
 	same   func(a, b *T) bool
 }
 
-// keyAt describes a key by the field that holds it and the reader of its value.
+// keyAt describes a key by the field that holds it and the reader of its value. The types
+// make sure that they belong together.
 func keyAt[T, V any](name string, effect effect, read reader[V], field func(*T) *V) key[T] {
 	return key[T]{
 		name: name, effect: effect,
@@ -41,14 +43,16 @@ func keyAt[T, V any](name string, effect effect, read reader[V], field func(*T) 
 	}
 }
 
-// origin remembers where the keys of a configuration were given. The zero value
-// is that of the defaults.
+// origin remembers where the keys of a configuration were given, for errors that turn up
+// later: when keys are compared, groups looked up, files opened. The zero value is that of
+// the defaults.
 type origin struct {
 	file  string
 	lines map[string]int
 	bad   map[string]bool // given with a value that cannot be used
 }
 
+// given relies on lines being counted from 1.
 func (o *origin) given(key string) bool { return o.lines[key] != 0 }
 
 // wrong is an error about several keys that do not fit together: it is placed

@@ -15,12 +15,17 @@ import (
 // is required. The error joins everything that is wrong, a line each that names
 // file, line and key; the configuration is not to be used then. Notices are
 // returned in any case.
+//
+// Malformed for what is not the files' language: the first such place ends the reading.
+// InvalidArgument for values, of which all bad ones are told, and for what is no regular
+// file of at most 10 MiB. UnsupportedConfig for what this build lacks, System for a file
+// that cannot be read. A link is followed; /dev/null counts as an empty file.
 func LoadDaemon(path string, required bool) (Daemon, []Notice, error) {
 	d, notices, problems := loadDaemon(path, required)
 	return d, notices, join(problems)
 }
 
-// LoadDriver reads lxc.conf, as LoadDaemon does.
+// LoadDriver reads lxc.conf, as LoadDaemon does its file.
 func LoadDriver(path string, required bool) (Driver, []Notice, error) {
 	d, notices, problems := loadDriver(path, required)
 	return d, notices, join(problems)
@@ -34,6 +39,7 @@ func join(problems []error) error {
 	return errors.Join(problems...)
 }
 
+// loadDaemon keeps problems apart, for Check. With any, the Daemon holds what could be read.
 func loadDaemon(path string, required bool) (Daemon, []Notice, []error) {
 	data, err := read(path, required)
 	if err != nil {
@@ -42,6 +48,7 @@ func loadDaemon(path string, required bool) (Daemon, []Notice, []error) {
 	return parseDaemon(data, path)
 }
 
+// parseDaemon is LoadDaemon on what the file holds; file only serves texts.
 func parseDaemon(data []byte, file string) (Daemon, []Notice, []error) {
 	d := DefaultDaemon()
 	d.origin.file = file
@@ -54,6 +61,7 @@ func parseDaemon(data []byte, file string) (Daemon, []Notice, []error) {
 	return d, notices, append(problems, d.check()...)
 }
 
+// loadDriver is loadDaemon for lxc.conf.
 func loadDriver(path string, required bool) (Driver, []Notice, []error) {
 	data, err := read(path, required)
 	if err != nil {
@@ -62,6 +70,7 @@ func loadDriver(path string, required bool) (Driver, []Notice, []error) {
 	return parseDriver(data, path)
 }
 
+// parseDriver is parseDaemon for lxc.conf.
 func parseDriver(data []byte, file string) (Driver, []Notice, []error) {
 	d := DefaultDriver()
 	d.origin.file = file
@@ -91,6 +100,7 @@ func read(path string, required bool) ([]byte, error) {
 	return data, err
 }
 
+// readOpen looks at the open file, not at its path: what is read is what was looked at.
 func readOpen(file *os.File, path string) ([]byte, error) {
 	info, err := file.Stat()
 	if err != nil {

@@ -5,7 +5,8 @@ package settings
 import "path/filepath"
 
 // Paths are the places other programs of the interface know. Directories are
-// named as such; modes are those the files are made with.
+// named as such; modes are those the files are made with. Who makes a file makes the
+// directory: here nothing is touched.
 type Paths struct {
 	DaemonConfig string // virtlxcd.conf, optional
 	DriverConfig string // lxc.conf, optional
@@ -30,7 +31,8 @@ type Paths struct {
 }
 
 // PathsBelow returns the paths with prefix before each: "" for the host's own,
-// a directory for a daemon that leaves the host's alone.
+// a directory for a daemon that leaves the host's alone. Keep it short and absolute: the
+// path of a socket has 107 bytes at most (unix(7)).
 func PathsBelow(prefix string) Paths {
 	etc := filepath.Join(prefix, "/etc/libvirt")
 	run := filepath.Join(prefix, "/run/libvirt")

@@ -12,7 +12,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// PIDFile is a file that holds the pid of the one daemon that has it locked.
+// PIDFile is a file that holds the pid of the one daemon that has it locked, for
+// administrators and for programs that look whether a daemon runs.
 // The kernel drops the lock with the process, so a leftover file locks nobody
 // out. The lock is the process's (fcntl(2)): opening and closing the file
 // elsewhere in it drops the lock, and a second AcquirePIDFile of the same
@@ -23,7 +24,9 @@ type PIDFile struct {
 }
 
 // AcquirePIDFile makes and locks the file, 0644 whatever the umask is, with the
-// directory if missing. Busy names the pid of who has it.
+// directory if missing. It does not wait: Busy names the pid of who has it.
+// InvalidArgument for what is no regular file, which stays as it is; a link at the path
+// is not followed (System).
 func AcquirePIDFile(path string) (*PIDFile, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fault.Wrap(err, fault.System, "cannot make the directory of pid file '%s'", path)
@@ -45,7 +48,8 @@ func AcquirePIDFile(path string) (*PIDFile, error) {
 	}
 }
 
-// take is false if the file is not at its path any more.
+// take locks the file and writes into it; false if it is not at its path any more. The
+// number has no newline at its end: that is how pid files of this interface are read.
 func (p *PIDFile) take() (current bool, err error) {
 	if err := p.lock(); err != nil {
 		return false, err
@@ -54,8 +58,10 @@ func (p *PIDFile) take() (current bool, err error) {
 	if err != nil {
 		return false, fault.Wrap(err, fault.System, "cannot look at pid file '%s'", p.path)
 	}
-	there, err := os.Lstat(p.path)
-	if err != nil || !os.SameFile(here, there) {
+	if !here.Mode().IsRegular() { // before anything is done to it: it may be /dev/null
+		return false, fault.New(fault.InvalidArgument, fault.Host, "pid file '%s' is not a regular file", p.path)
+	}
+	if !p.named(here) {
 		return false, nil
 	}
 	err = p.file.Chmod(0o644)
@@ -71,6 +77,14 @@ func (p *PIDFile) take() (current bool, err error) {
 	return true, nil
 }
 
+// named says whether the path still leads to the file that is locked.
+func (p *PIDFile) named(locked os.FileInfo) bool {
+	there, err := os.Lstat(p.path)
+	return err == nil && os.SameFile(locked, there)
+}
+
+// lock takes byte 0 alone, as the other daemons of the interface do: programs that
+// look for one ask about that byte (F_GETLK).
 func (p *PIDFile) lock() error {
 	first := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Len: 1}
 	err := unix.FcntlFlock(p.file.Fd(), unix.F_SETLK, &first)
@@ -88,9 +102,14 @@ func (p *PIDFile) lock() error {
 	return fault.Wrap(err, fault.Busy, "another daemon (%s) runs: '%s' is locked", who, p.path)
 }
 
-// Close unlinks the file, then unlocks it.
+// Close unlinks the file, then unlocks it: in the other order a daemon that starts
+// could lock the file and lose its name. A file that somebody else put at the path
+// stays: it may be another daemon's. System; the lock is gone in any case.
 func (p *PIDFile) Close() error {
-	err := os.Remove(p.path)
+	locked, err := p.file.Stat()
+	if err == nil && p.named(locked) {
+		err = os.Remove(p.path)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}

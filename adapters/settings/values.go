@@ -26,10 +26,12 @@ func (e *entry) wrong(kind fault.Kind, format string, args ...any) error {
 	return fault.New(kind, fault.Host, "%s:%d: %s", e.file, e.line, fmt.Sprintf(format, args...))
 }
 
+// expected is the error for a value of another type.
 func (e *entry) expected(what string) error {
 	return e.wrong(fault.InvalidArgument, "expected %s for '%s' parameter", what, e.key)
 }
 
+// readText takes any text, also none.
 func readText(e *entry) (string, error) {
 	if e.value.kind != text {
 		return "", e.expected("a string")
@@ -37,6 +39,8 @@ func readText(e *entry) (string, error) {
 	return e.value.text, nil
 }
 
+// readTexts takes a list of texts, also an empty one. A single text is none: it would be
+// easy to miss that others can stand beside it.
 func readTexts(e *entry) ([]string, error) {
 	if e.value.kind != list {
 		return nil, e.expected("a string list")
@@ -51,6 +55,7 @@ func readTexts(e *entry) ([]string, error) {
 	return texts, nil
 }
 
+// readBool takes 0 and 1; the language has no words for them.
 func readBool(e *entry) (bool, error) {
 	v := e.value
 	switch {
@@ -62,7 +67,7 @@ func readBool(e *entry) (bool, error) {
 	return v.magnitude == 1, nil
 }
 
-// between returns a reader of unsigned integers from low to high.
+// between returns a reader of unsigned integers from low to high, both included.
 func between(low, high uint) reader[uint] {
 	return func(e *entry) (uint, error) {
 		v := e.value
@@ -76,6 +81,7 @@ func between(low, high uint) reader[uint] {
 	}
 }
 
+// readUint is for what no number hurts. Other programs hold these in 32 bits.
 var readUint = between(0, math.MaxUint32)
 
 // readSeconds reads an unsigned number of seconds.
@@ -99,7 +105,8 @@ func readInterval(e *entry) (time.Duration, error) {
 	return time.Duration(v.magnitude) * time.Second, nil
 }
 
-// readMode reads the octal digits of a socket's permissions.
+// readMode reads the octal digits of a socket's permissions: a text, as a number with a
+// leading 0 would be a decimal one. Bits beyond those of user, group and others are refused.
 func readMode(e *entry) (os.FileMode, error) {
 	digits, err := readText(e)
 	if err != nil {

@@ -28,8 +28,10 @@ type file interface {
 	Close() error
 }
 
+// osDisk is the disk outside of tests. Errors are those of package os, which name the path.
 type osDisk struct{}
 
+// Create fails if the file is there: names of temporary files are never used twice.
 func (osDisk) Create(path string, mode os.FileMode) (file, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -45,6 +47,8 @@ func (osDisk) Symlink(target, path string) error { return os.Symlink(target, pat
 func (osDisk) Rename(from, to string) error      { return os.Rename(from, to) }
 func (osDisk) Remove(path string) error          { return os.Remove(path) }
 
+// SyncDir makes names durable: a rename is not on the device before its directory is
+// (fsync(2)).
 func (osDisk) SyncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {

@@ -10,10 +10,14 @@
 //
 // A document is written to a temporary file beside its place and renamed over
 // it, so that a reader sees the old file or the new one and a failure leaves
-// the old one. Definitions are flushed to the device before and after the
+// the old one; a full disk is such a failure, found out before the rename.
+// Definitions are flushed to the device before and after the
 // rename. Status files are not: the page cache outlives the daemon, which is
 // all they have to survive, a host that went down took the containers with it,
 // and a start should not wait for a disk.
+//
+// What cannot be read is reported and left where it is: a person may mend it. The next
+// save of that container replaces it.
 //
 // Temporary names end in ".tmp", which no container's file can, and carry a
 // token of the process, so that Load removes what a dead daemon left behind and

@@ -3,7 +3,8 @@ package store
 import "strings"
 
 // header tops every file, for the person who opens it in an editor. uuid stands
-// in for a name that a shell or a comment would not take as it is.
+// in for a name that a shell or a comment would not take as it is: "--" ends a comment in
+// XML, and a name with blanks would be two words of the command.
 func header(name, uuid string) string {
 	which := name
 	if !plain(name) {

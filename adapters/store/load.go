@@ -19,14 +19,17 @@ type document struct {
 	path   string
 	name   string
 	status bool
-	// The outcome. Exactly one is set unless the file vanished meanwhile.
+	// The outcome. Exactly one is set unless the file vanished meanwhile, which happens:
+	// administrators and other programs work in the same directories.
 	stored ports.Stored
 	err    error
 }
 
 // Load sorts by name and calls damaged from this goroutine. Files of other
 // kinds are not looked at. Links are followed in the configuration, where an
-// administrator may keep files elsewhere, and not in State.
+// administrator may keep files elsewhere, and not in State. Directories that do not exist
+// are empty. System if one cannot be listed; then, and when ctx ends, nothing is returned,
+// as part of what there is would look like all.
 func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) ([]ports.Stored, error) {
 	if err := goingOn(ctx); err != nil {
 		return nil, err
@@ -94,6 +97,7 @@ func (s *Store) sweepPIDs(status []*document) {
 	}
 }
 
+// discard removes what nobody needs. That it cannot be removed harms nobody either.
 func (s *Store) discard(path string) {
 	if err := absentIsFine(s.disk.Remove(path)); err != nil {
 		s.log.Warn("cannot remove a leftover of an earlier daemon", "path", path, "err", err)
@@ -123,6 +127,8 @@ func (s *Store) parseAll(ctx context.Context, documents []*document) error {
 	return goingOn(ctx)
 }
 
+// parse turns a file into a value, or says why not. The name of a container is that of its
+// file: one that was copied by hand, without being edited, is no second container.
 func (s *Store) parse(d *document) {
 	text, err := readFile(d.path, !d.status)
 	if err != nil {

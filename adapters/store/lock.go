@@ -58,6 +58,8 @@ func (l *lock) take() (current bool, err error) {
 	return true, nil
 }
 
+// lock takes the whole file and with it byte 0, which other drivers of this interface lock:
+// neither kind gets in beside the other. It does not wait.
 func (l *lock) lock() error {
 	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	err := unix.FcntlFlock(l.file.Fd(), unix.F_SETLK, &whole)
@@ -75,6 +77,7 @@ func (l *lock) lock() error {
 	return fault.Wrap(err, fault.Busy, "another daemon (%s) uses the state directory: '%s' is locked", who, l.path)
 }
 
+// write replaces a longer number that a dead daemon may have left.
 func (l *lock) write() error {
 	if err := l.file.Chmod(0o644); err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 )
 
 // merge joins definition and status of one name. Status comes first in
-// documents, so what runs wins where two files claim one uuid.
+// documents, so what runs wins where two files claim one uuid. A definition without a uuid
+// was given a drawn one; if its container runs, the uuid is that of what runs.
 func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 	byName := make(map[string]*ports.Stored)
 	holders := make(map[container.UUID]string)
@@ -46,6 +47,7 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 	return stored
 }
 
+// definition is nil for a file that was damaged or is gone.
 func (d *document) definition() *container.Definition {
 	if d.stored.Status != nil {
 		return d.stored.Status.Definition

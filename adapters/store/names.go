@@ -8,6 +8,7 @@ import (
 	"virtlxcd/domain/fault"
 )
 
+// Names of files; doc.go says what is in them.
 const (
 	suffix      = ".xml"
 	pidSuffix   = ".pid"
@@ -26,7 +27,8 @@ const (
 )
 
 // checkName refuses names that would leave the directory or do not fit. Blanks,
-// dots and any other bytes are fine.
+// dots and any other bytes are fine: what a name may be is decided elsewhere, and this is
+// all that a file system minds. InvalidArgument.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -42,14 +44,17 @@ func checkName(name string) error {
 	return nil
 }
 
+// configPath is where the definition lies.
 func (s *Store) configPath(name string) string {
 	return filepath.Join(s.paths.Config, name+suffix)
 }
 
+// linkPath is where the mark for autostart lies: a link to configPath.
 func (s *Store) linkPath(name string) string {
 	return filepath.Join(s.paths.Autostart, name+suffix)
 }
 
+// statusPath is where the status lies while the container runs.
 func (s *Store) statusPath(name string) string {
 	return filepath.Join(s.paths.State, name+suffix)
 }

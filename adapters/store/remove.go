@@ -11,7 +11,7 @@ import (
 
 // RemoveDefinition takes the mark away first, so that a crash in between leaves
 // a definition that does not start rather than a mark for a later namesake. If
-// the definition cannot be removed the mark is set again.
+// the definition cannot be removed the mark is set again. Both being absent is no error.
 func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -32,7 +32,8 @@ func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 	return nil
 }
 
-// RemoveStatus removes the pid file last: while there is status there is a pid.
+// RemoveStatus removes the pid file last: while there is status there is a pid. What is
+// absent already is no error.
 func (s *Store) RemoveStatus(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -51,7 +52,8 @@ func (s *Store) RemoveStatus(ctx context.Context, name string) error {
 }
 
 // SetAutostart makes or removes the link. What stands in its place and is not
-// our link (a copy of the file, a link elsewhere) is replaced.
+// our link (a copy of the file, a link elsewhere) is replaced. The definition need not
+// exist. On failure it is as it was, but for a flush that failed.
 func (s *Store) SetAutostart(ctx context.Context, name string, on bool) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -71,6 +73,7 @@ func (s *Store) SetAutostart(ctx context.Context, name string, on bool) error {
 	return nil
 }
 
+// setMark leaves a link alone that is right already.
 func (s *Store) setMark(name string) error {
 	target := s.configPath(name)
 	if old, ok := s.mark(name); ok && old == target {

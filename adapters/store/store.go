@@ -14,7 +14,8 @@ import (
 )
 
 // Paths are the directories the store works in. Log is only created, for those
-// who write there.
+// who write there. Config and Autostart are made when something is saved there. Relative
+// ones are of the working directory at New.
 type Paths struct {
 	Config    string
 	Autostart string
@@ -69,16 +70,20 @@ func New(paths Paths, codec ports.Codec, log *slog.Logger) (*Store, error) {
 	return s, nil
 }
 
-// Close lets another daemon have the state directory. What is stored stays.
+// Close lets another daemon have the state directory. What is stored stays. Calls under
+// way must be over; once.
 func (s *Store) Close() error { return s.lock.release() }
 
+// newToken tells this process's temporary files from those of any other, also of one that
+// had the same pid.
 func newToken() string {
 	var b [6]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// FirstStartSinceBoot relies on State being emptied by a boot, as /run is.
+// FirstStartSinceBoot relies on State being emptied by a boot, as /run is. It is true once:
+// asking is remembering, and of two who ask one gets it.
 func (s *Store) FirstStartSinceBoot(ctx context.Context) (bool, error) {
 	if err := goingOn(ctx); err != nil {
 		return false, err

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -19,6 +18,7 @@ import (
 // temporaries numbers temporary files within the process.
 var temporaries atomic.Uint64
 
+// tempPath is in the same directory, as rename(2) works within one file system.
 func (s *Store) tempPath(dir string) string {
 	return filepath.Join(dir, tempPrefix+s.token+"-"+strconv.FormatUint(temporaries.Add(1), 36)+tempSuffix)
 }
@@ -31,7 +31,8 @@ func (s *Store) foreignTemp(file string) bool {
 }
 
 // SaveDefinition prints what the next start needs, secrets included, which is
-// why nobody else may read the file.
+// why nobody else may read the file. A link at its place is replaced by a file: what it led
+// to is its owner's. On failure the old file is there, whole.
 func (s *Store) SaveDefinition(ctx context.Context, definition *container.Definition) error {
 	if err := checkName(definition.Name); err != nil {
 		return err
@@ -50,7 +51,9 @@ func (s *Store) SaveDefinition(ctx context.Context, definition *container.Defini
 	return nil
 }
 
-// SaveStatus writes the pid file first: who sees the status of what runs finds it.
+// SaveStatus writes the pid file first: who sees the status of what runs finds it. A
+// container that is being started has no controller to tell of yet, but status: a daemon
+// that dies then leaves a trace of what it made.
 func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error {
 	name := status.Definition.Name
 	if err := checkName(name); err != nil {
@@ -111,12 +114,13 @@ func (s *Store) replace(path, text string, mode os.FileMode, durable bool) error
 	return nil
 }
 
+// writeNew makes a file and fills it. On failure part of it may be there.
 func (s *Store) writeNew(path, text string, mode os.FileMode, durable bool) error {
 	f, err := s.disk.Create(path, mode)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(writerOnly{f}, text)
+	_, err = f.Write([]byte(text))
 	if err == nil && durable {
 		err = f.Sync()
 	}
@@ -124,8 +128,7 @@ func (s *Store) writeNew(path, text string, mode os.FileMode, durable bool) erro
 	return errors.Join(err, f.Close())
 }
 
-type writerOnly struct{ file }
-
+// absentIsFine is for what is to be gone afterwards.
 func absentIsFine(err error) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

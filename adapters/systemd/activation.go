@@ -16,7 +16,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// firstPassed is the number of the first descriptor that a service manager passes.
+// firstPassed is the number of the first descriptor that a service manager passes
+// (SD_LISTEN_FDS_START of sd_listen_fds(3)); the others follow without a gap.
 const firstPassed = 3
 
 // Stored are descriptors that an earlier daemon left with the service manager,
@@ -72,7 +73,8 @@ func (r *Received) store(file *os.File, log *slog.Logger) {
 	file.Close() // only this number of it
 }
 
-// Close closes everything, for a daemon that does not get to use it.
+// Close closes everything, for a daemon that does not get to use it. The service manager
+// keeps its own descriptors of the sockets, so clients go on waiting for the next one.
 func (r *Received) Close() error {
 	var errs []error
 	for _, several := range r.Sockets {
@@ -99,14 +101,15 @@ func passedFiles(log *slog.Logger) ([]*os.File, error) {
 	return activation.Files(false), nil
 }
 
+// clearEnvironment: children that look for sockets would take any descriptor for one.
 func clearEnvironment() {
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
 		os.Unsetenv(name)
 	}
 }
 
-// checkEnvironment says whether something was passed to this process. The
-// library takes nonsense for nothing, and counts for true.
+// checkEnvironment says whether something was passed to this process: LISTEN_PID is its
+// own, LISTEN_FDS a number. The library takes nonsense for nothing, and counts for true.
 func checkEnvironment(log *slog.Logger) (mine bool, err error) {
 	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
 	if pid == "" && fds == "" {
@@ -128,6 +131,7 @@ func checkEnvironment(log *slog.Logger) (mine bool, err error) {
 }
 
 // checkNames wants a name for each descriptor, which bounds count, and each to be there.
+// LISTEN_FDNAMES has them between colons, "virtlxcd.socket:virtlxcd-ro.socket".
 func checkNames(count int, list string) error {
 	var names []string
 	if list != "" {
@@ -144,7 +148,7 @@ func checkNames(count int, list string) error {
 	return nil
 }
 
-// fromFile takes over file and closes it in any case.
+// fromFile takes over file and closes it in any case: the listener has a duplicate.
 func fromFile(file *os.File, names []string) (_ *Listener, err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if !slices.Contains(names, file.Name()) {
@@ -160,7 +164,8 @@ func fromFile(file *os.File, names []string) (_ *Listener, err error) {
 	return &Listener{UnixListener: generic.(*net.UnixListener)}, nil
 }
 
-// checkSocket wants a local stream socket that listens.
+// checkSocket wants a local stream socket that listens (socket(7)). A unit may pass
+// anything: a datagram socket, a fifo, with Accept=yes a connection.
 func checkSocket(file *os.File) error {
 	wanted := []struct {
 		option, value int
@@ -182,6 +187,7 @@ func checkSocket(file *os.File) error {
 	return nil
 }
 
+// socketOption reads a number. ENOTSOCK for other files.
 func socketOption(file *os.File, option int) (value int, err error) {
 	conn, err := file.SyscallConn()
 	if err != nil {

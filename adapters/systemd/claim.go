@@ -26,7 +26,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkDir wants the directory of path to exist, or makes it.
+// checkDir wants the directory of path to exist, or makes it. System if it does not.
 func checkDir(path string, make bool) error {
 	dir := filepath.Dir(path)
 	if make {
@@ -45,7 +45,8 @@ func checkDir(path string, make bool) error {
 	return nil
 }
 
-// makeRoom removes what a dead process left at path.
+// makeRoom removes what a dead process left at path: a socket that refuses to be connected
+// to. Busy if somebody answers, Failed for what is no socket, which is left alone.
 func makeRoom(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -70,7 +71,9 @@ func makeRoom(path string) error {
 	return fault.Wrap(err, fault.System, "cannot replace socket '%s'", path)
 }
 
-// probe connects to path. Busy if somebody answers, or is too busy to.
+// probe connects to path. Busy if somebody answers, or is too busy to: EAGAIN is a backlog
+// that is full, EPROTOTYPE a socket of another type. ECONNREFUSED is a dead one's. Whoever
+// answers sees a client that leaves at once.
 func probe(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -40,7 +40,8 @@ const storedPrefix = "vlx-"
 // mostParcels leaves room for the names of sockets: 3000 names take 120 KiB.
 const mostParcels = 3000
 
-// storedName is FDNAME: ASCII without controls and colons, at most 255 characters.
+// storedName is FDNAME (sd_notify(3)): ASCII without controls and colons, at most 255
+// characters.
 func storedName(uuid container.UUID) string { return storedPrefix + uuid.String() }
 
 var _ ports.Escrow = (*Escrow)(nil)
@@ -66,7 +67,9 @@ func NewEscrow(notifier *Notifier, stored Stored, log *slog.Logger) *Escrow {
 }
 
 // Keep removes first what was kept: the store may hold several of one name, and
-// the receiver could not tell which is the newest.
+// the receiver could not tell which is the newest. held stays the caller's. Without a
+// service manager, or room, nothing is kept and that is no error: the container loses its
+// consoles with both daemon and controller, as it would anyway.
 func (e *Escrow) Keep(uuid container.UUID, held ports.Held) error {
 	if err := e.Drop(uuid); err != nil || !e.notifier.present() || !e.admit(uuid) {
 		return err
@@ -96,7 +99,7 @@ func (e *Escrow) admit(uuid container.UUID) bool {
 	return room
 }
 
-// Drop also closes what was left and not asked for.
+// Drop also closes what was left and not asked for. Dropping what was never kept is fine.
 func (e *Escrow) Drop(uuid container.UUID) error {
 	e.mu.Lock()
 	stored, parcel := e.stored[uuid], e.left[uuid]
@@ -112,12 +115,14 @@ func (e *Escrow) Drop(uuid container.UUID) error {
 	return parcel.Close()
 }
 
+// remove takes all of that name out of the store.
 func (e *Escrow) remove(name string) {
 	_ = e.notifier.send("FDSTOREREMOVE=1\nFDNAME="+name, nil) // fails only with a file
 }
 
 // Kept finds the process by its descriptor; PID and Start are zero when it has
-// been reaped since.
+// been reaped since. It answers once for each container: the caller owns what it gets, and
+// the store goes on to hold its own. What is of no use is dropped, and logged.
 func (e *Escrow) Kept(uuid container.UUID) (ports.Held, bool) {
 	e.mu.Lock()
 	parcel := e.left[uuid]
@@ -135,7 +140,8 @@ func (e *Escrow) Kept(uuid container.UUID) (ports.Held, bool) {
 	return ports.Held{}, false
 }
 
-// Close leaves in the store what was asked for or kept since.
+// Close leaves in the store what was asked for or kept since. What an earlier daemon left
+// and nobody asked for is of containers that are gone: it is dropped.
 func (e *Escrow) Close() error {
 	e.mu.Lock()
 	var gone []container.UUID

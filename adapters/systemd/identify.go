@@ -15,7 +15,8 @@ import (
 )
 
 // identify tells which process a pidfd is of, and when it started (clock ticks
-// since boot); zeros if it has been reaped. Failed for what is no pidfd.
+// since boot); zeros if it has been reaped. Failed for what is no pidfd. The number may be
+// another process's by the time /proc is read, so the pidfd is asked once more after it.
 func identify(pidfd *os.File) (pid int, start uint64, err error) {
 	pid, err = pidOf(pidfd)
 	if err != nil || pid <= 0 {
@@ -38,7 +39,8 @@ func identify(pidfd *os.File) (pid int, start uint64, err error) {
 	return pid, start, nil
 }
 
-// pidOf is -1 if the process has been reaped.
+// pidOf is -1 if the process has been reaped, and 0 if it is in a pid namespace that this
+// process cannot see (the line "Pid:" of the descriptor's fdinfo).
 func pidOf(pidfd *os.File) (pid int, err error) {
 	conn, err := pidfd.SyscallConn()
 	if err != nil {

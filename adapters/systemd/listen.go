@@ -14,7 +14,8 @@ import (
 )
 
 // Listener is a local stream socket that clients connect to. Close unlinks the
-// path if this process made the socket and the path still leads to it.
+// path if this process made the socket and the path still leads to it: of a passed one the
+// service manager takes care, and what another daemon made there is its own.
 type Listener struct {
 	*net.UnixListener
 	path    string // empty: not ours to unlink
@@ -71,7 +72,7 @@ func Listen(path string, options ListenOptions) (*Listener, error) {
 	return l, nil
 }
 
-// groupID is -1 for none.
+// groupID is -1 for none. A number need not be a group that the host knows.
 func groupID(group string) (int, error) {
 	if group == "" {
 		return -1, nil
@@ -106,6 +107,8 @@ func bind(fd int, path string, mode os.FileMode) error {
 	return nil
 }
 
+// start lets clients in, now that the socket has its name. Group and mode come before
+// listen(2): until then the kernel refuses everybody.
 func (l *Listener) start(fd, group int, options ListenOptions) error {
 	if group >= 0 {
 		if err := os.Lchown(l.path, -1, group); err != nil {
@@ -135,6 +138,7 @@ func (l *Listener) start(fd, group int, options ListenOptions) error {
 	return nil
 }
 
+// backlog: the kernel cuts what is above its own limit without a word.
 func backlog(wanted int) int {
 	if wanted <= 0 {
 		return defaultBacklog
@@ -157,12 +161,13 @@ func (l *Listener) SetBacklog(connections int) error {
 }
 
 // Close ends Accept. The path goes first: who comes now finds nobody rather
-// than a socket that refuses.
+// than a socket that refuses. Connections that wait are reset.
 func (l *Listener) Close() error {
 	l.closing.Do(l.unlink)
 	return l.UnixListener.Close()
 }
 
+// unlink removes the path if it is still the one that was made.
 func (l *Listener) unlink() {
 	if l.path == "" {
 		return

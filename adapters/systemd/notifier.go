@@ -46,10 +46,12 @@ func NewNotifier(log *slog.Logger) *Notifier {
 	return n
 }
 
-// Ready says that clients are served.
+// Ready says that clients are served (READY=1): units that come after this one may start.
 func (n *Notifier) Ready() error { return n.send(daemon.SdNotifyReady, nil) }
 
-// Reloading says that the configuration is being read again; Ready follows.
+// Reloading says that the configuration is being read again; Ready follows. The service
+// manager wants the time with it, to tell it from a Ready that was on its way
+// (Type=notify-reload of systemd.service(5)).
 func (n *Notifier) Reloading() error {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
@@ -58,16 +60,28 @@ func (n *Notifier) Reloading() error {
 	return n.send(fmt.Sprintf(daemon.SdNotifyReloading+"\nMONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond)), nil)
 }
 
-// Stopping says that the daemon is about to end.
+// Stopping says that the daemon is about to end (STOPPING=1): it did not crash.
 func (n *Notifier) Stopping() error { return n.send(daemon.SdNotifyStopping, nil) }
 
-// Status shows text to administrators. Lines separate messages, so it becomes one.
-// It never waits: a service manager that is busy misses it.
+// Status shows text to administrators. It never waits: a service manager that is busy
+// misses it.
 func (n *Notifier) Status(text string) error {
 	if n.present() {
-		_ = n.transmit("STATUS="+strings.NewReplacer("\n", " ", "\x00", " ").Replace(text), nil, unix.MSG_DONTWAIT)
+		_ = n.transmit("STATUS="+oneLine(text), nil, unix.MSG_DONTWAIT)
 	}
 	return nil
+}
+
+// longestStatus leaves room for the word before it: systemd ignores a message of more than
+// 4096 bytes as a whole.
+const longestStatus = 4000
+
+// oneLine is the beginning of text as a service manager takes it. Lines separate messages,
+// so it becomes one, and what is not UTF-8 would be ignored.
+func oneLine(text string) string {
+	text = text[:min(len(text), longestStatus)]
+	text = strings.ToValidUTF8(text, "") // also of a letter that was cut through
+	return strings.NewReplacer("\n", " ", "\x00", " ").Replace(text)
 }
 
 // Extend asks for that much time from now on, for a start or stop that takes

@@ -258,6 +258,8 @@ func TestWatchdogOfOthers(t *testing.T) {
 	}{
 		{"", "", false}, {"1000000", "1", false}, {"soon", "", true}, {"0", "", true}, {"-5", "", true},
 		{"9223372036854775807", "", true}, {"1000000", "me", true},
+		{"2305843009213693952", "", true}, {"2305843009213693953", "", true}, // times 1000 they wrap to 0 and 1000
+		{"", "1", false}, {"99999999999999999999", "", true},
 	} {
 		var log record
 		n := watched(t, test.microseconds, test.pid, log.log())

@@ -15,7 +15,8 @@ import (
 // A parcel is a socket in which one message waits for ever: the descriptors of a
 // container and a list of what they are. Whoever holds the socket holds them; it
 // can be looked into any number of times. The list has a letter for each, and
-// for each console that has none.
+// for each console that has none: "pnlghGh" is a container with its own network and two
+// consoles, of which the guest's end of the second is not there.
 const (
 	processLetter = 'p'
 	networkLetter = 'n'
@@ -33,7 +34,9 @@ const (
 	longestList = 4 << 10
 )
 
-// seal packs duplicates. The receiver closes the parcel.
+// seal packs duplicates. The receiver closes the parcel. Failed for a container with more
+// consoles than one message can carry, System if the kernel has no room. The writing end is
+// closed at once: the message stays readable, and nobody can add another.
 func seal(held ports.Held) (_ *os.File, err error) {
 	list, files := pack(held)
 	if held.Process == nil || len(files) > mostFiles || len(list) > longestList {
@@ -54,6 +57,8 @@ func seal(held ports.Held) (_ *os.File, err error) {
 	return parcel, nil
 }
 
+// pack lists what there is, in the order that unpack expects. Consoles count by their
+// place, so one that is missing has to be said.
 func pack(held ports.Held) (list []byte, files []*os.File) {
 	add := func(file *os.File, there, missing byte) {
 		switch {
@@ -75,7 +80,8 @@ func pack(held ports.Held) (list []byte, files []*os.File) {
 	return list, files
 }
 
-// numbers calls do with the numbers of files, none of which can be closed meanwhile.
+// numbers calls do with the numbers of files, none of which can be closed meanwhile: it
+// enters one Control after the other and is inside of all when it calls do.
 func numbers(files []*os.File, do func(fds []int) error) error {
 	var within func(fds []int) error
 	within = func(fds []int) error {
@@ -108,7 +114,9 @@ func unseal(parcel *os.File) (ports.Held, error) {
 	return held, nil
 }
 
-// look takes text and descriptors out of the message, which stays.
+// look takes text and descriptors out of the message, which stays (MSG_PEEK of recv(2)):
+// the next daemon may need it as well. Descriptors come also with an error; the caller
+// closes them.
 func look(parcel *os.File) (text []byte, files []*os.File, err error) {
 	conn, err := parcel.SyscallConn()
 	if err != nil {
@@ -128,6 +136,7 @@ func look(parcel *os.File) (text []byte, files []*os.File, err error) {
 	return text[:size], files, err
 }
 
+// received are the descriptors that came with a message, as files that close on exec.
 func received(rights []byte) (files []*os.File, err error) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {
@@ -145,7 +154,8 @@ func received(rights []byte) (files []*os.File, err error) {
 	return files, nil
 }
 
-// unpack is the inverse of pack. On failure the files stay the caller's.
+// unpack is the inverse of pack, and to pack again what it made is how it checks: what
+// differs in any way was not made by this version. On failure the files stay the caller's.
 func unpack(list []byte, files []*os.File) (held ports.Held, err error) {
 	rest := files
 	for _, letter := range list {
@@ -175,6 +185,7 @@ func unpack(list []byte, files []*os.File) (held ports.Held, err error) {
 	return held, nil
 }
 
+// closeAll closes what came with a parcel that is of no use.
 func closeAll(files []*os.File) error {
 	var errs []error
 	for _, file := range files {

@@ -2,7 +2,9 @@ package systemd
 
 import (
 	"context"
+	"math"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -43,16 +45,20 @@ func (n *Notifier) pulse(ctx context.Context, alive func(context.Context) error,
 	return false
 }
 
-// watchdogInterval takes what was asked for out of the environment. 0: nothing,
-// or of another process.
+// watchdogInterval takes WATCHDOG_USEC and WATCHDOG_PID (sd_watchdog_enabled(3)) out of
+// the environment. 0: nothing was asked for, or of another process. The library
+// multiplies without looking: what does not fit comes out as any interval at all.
 func watchdogInterval() (time.Duration, error) {
 	asked := os.Getenv("WATCHDOG_USEC")
 	interval, err := daemon.SdWatchdogEnabled(true)
-	if err == nil && interval < 0 {
-		err = fault.New(fault.InvalidArgument, fault.Host, "WATCHDOG_USEC '%s' is no interval", asked)
-	}
 	if err != nil {
-		return 0, err
+		return 0, fault.Wrap(err, fault.InvalidArgument, "cannot serve a watchdog")
+	}
+	if interval == 0 && asked == "" {
+		return 0, nil
+	}
+	if usec, err := strconv.ParseInt(asked, 10, 64); err != nil || usec > math.MaxInt64/int64(time.Microsecond) {
+		return 0, fault.New(fault.InvalidArgument, fault.Host, "WATCHDOG_USEC '%s' is no interval", asked)
 	}
 	return interval, nil
 }

@@ -1,5 +1,7 @@
 // Command virtlxcd-fake is the whole daemon on a machine in memory, for people
-// who build clients: no root, no kernel, nothing touched but its prefix.
+// who build clients: no root, no kernel, nothing touched but its prefix. When clients may
+// come it prints two lines, the URI for full rights and the one for reading; it ends with
+// SIGINT or SIGTERM. Exit codes and error lines are those of virtlxcd.
 package main
 
 import (
@@ -32,6 +34,7 @@ func main() {
 	}
 }
 
+// about is the part of the help that says what is there.
 const about = `Serves the libvirt API for containers on a machine in memory: no root, no
 kernel, nothing touched but what is below the prefix. Definitions are files
 there and outlive the program; what runs ends with it.
@@ -41,7 +44,8 @@ The machine has a container root at / and below every --root, with the programs
 and /bin/true and /bin/false (they end at once), and the bridge virbr0.
 `
 
-// parse reads the command line. done: there is nothing left to do.
+// parse reads the command line. done: there is nothing left to do. There is no default
+// prefix: files of a machine that does not exist belong where somebody wants them.
 func parse(args []string) (stand harness.Stand, done bool, err error) {
 	flags := pflag.NewFlagSet(args[0], pflag.ContinueOnError)
 	flags.SetOutput(os.Stderr)
@@ -77,7 +81,8 @@ func parse(args []string) (stand harness.Stand, done bool, err error) {
 	}, false, nil
 }
 
-// announce prints what to give to clients, when they may come.
+// announce prints what to give to clients, when they may come. Programs that start this one
+// read the first line.
 func announce(uri, readOnlyURI string) {
 	fmt.Printf("%s\n%s (read-only)\n", uri, readOnlyURI)
 }

@@ -1,4 +1,10 @@
-// Command virtlxcd manages Linux containers behind the libvirt API.
+// Command virtlxcd manages Linux containers behind the libvirt API. virtlxcd(8) describes
+// it for administrators, virtlxcd.conf(5) and lxc.conf(5) what it reads.
+//
+// Exit codes: 0 when it ends as it was asked to, 1 for everything else, with one line on
+// standard error that begins "virtlxcd: error:". With --daemon the process that was
+// started ends when clients are served, or with the line and code of the one in the
+// background.
 package main
 
 import (
@@ -46,9 +52,11 @@ func run(args []string, reporter *background.Reporter) error {
 	return serve(options.config, reporter)
 }
 
-// serve is the daemon itself.
+// serve is the daemon itself. SIGINT, SIGTERM and SIGQUIT end it in good order, a second
+// one changes nothing; SIGHUP asks for a reload. SIGPIPE never kills it: the log writes to
+// standard error around the library that would raise it.
 func serve(config daemon.Config, reporter *background.Reporter) error {
-	hangup := make(chan os.Signal, 1)
+	hangup := make(chan os.Signal, 1) // one that waits stands for all that follow it
 	signal.Notify(hangup, syscall.SIGHUP)
 	config.Hangup, config.Ready = hangup, reporter.Ready
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT)

@@ -115,7 +115,9 @@ func (b *benchmark) cycle(n int, init, features, link string) (create, destroy f
 			return 0, 0, err
 		}
 		created = append(created, took)
-		time.Sleep(30 * time.Millisecond) // init must have come to its trap
+		// Init must have come to its trap: a shell that has not yet dies of the signal, and
+		// nothing inside tells when. It is no part of a time that is taken.
+		time.Sleep(30 * time.Millisecond)
 		if took, err = b.end(dom); err != nil {
 			return 0, 0, err
 		}
@@ -169,7 +171,7 @@ func (b *benchmark) exits(f *figures) error {
 }
 
 // exit takes one such time. The original sometimes never learns the pid of an
-// init; such a container is given up.
+// init; such a container is given up, with the event of its end taken out of the way.
 func (b *benchmark) exit() (time.Duration, error) {
 	for range 10 {
 		dom, _, err := b.create("vlxbench", exitsOnTerm, privnet, "")
@@ -217,6 +219,8 @@ func (b *benchmark) holding(f *figures) error {
 		}
 		running = append(running, dom)
 	}
+	// Shared pages count by how many share them, so what all controllers have in common is
+	// divided among them.
 	for _, pid := range b.controllers() {
 		f.memory += memory(pid) / float64(len(running))
 	}

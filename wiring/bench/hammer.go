@@ -63,6 +63,7 @@ func strike(socket string, call []byte, deadline time.Time) (done int64, err err
 	}
 	defer conn.Close()
 	replies := bufio.NewReaderSize(conn, 64<<10)
+	// The shortest way in: no features asked for, no keepalive, no events.
 	name := "lxc:///system"
 	for _, opening := range [][]byte{
 		request(protocol.ProcAuthList, nil),

@@ -90,6 +90,7 @@ func (gs groups) leave() {
 // has fixed paths, so it is given the host's as if nothing had ever been there. The
 // directory is short: paths of sockets are.
 func prepare() (dir string, err error) {
+	// Before any other: nothing of what follows is to reach the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return "", err
 	}
@@ -130,6 +131,7 @@ func remountGroups() error {
 		return err
 	}
 	for _, m := range mounts {
+		// A hierarchy of version 1 is found again by its controllers; version 2 is one.
 		options := ""
 		if m.FSType == "cgroup" {
 			options = strings.TrimPrefix(m.VFSOptions, "rw,")

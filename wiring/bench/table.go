@@ -39,7 +39,8 @@ func (r *row) missed() bool {
 	return r.ours > r.floor
 }
 
-// ratio is how many times better ours is; 0 without an original.
+// ratio is how many times better ours is; 0 without an original. Times are divided one way,
+// rates the other.
 func (r *row) ratio() float64 {
 	switch {
 	case r.theirs == 0 || r.ours == 0:

@@ -49,6 +49,8 @@ func Version() string { return remote.APIVersion.String() }
 // DefaultPaths are where files are without a prefix, for the help text.
 func DefaultPaths() settings.Paths { return settings.PathsBelow("") }
 
+// paths are below the prefix. Files that were asked for by name are where they were said
+// to be.
 func (c Config) paths() settings.Paths { return settings.PathsBelow(c.Prefix) }
 
 // files are the configuration files and all that overrides them. The environment is read

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/fault"
 )
@@ -161,8 +162,9 @@ func TestPIDFileOfTheDaemon(t *testing.T) {
 	release()
 	assert.NoFileExists(t, in.paths.PIDFile)
 
-	device := "/dev/null"
-	in.config.PIDFile = &device
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, unix.Mkfifo(fifo, 0o600))
+	in.config.PIDFile = &fifo
 	_, err = in.lock()
 	require.ErrorIs(t, err, fault.InvalidArgument)
 }

@@ -38,7 +38,7 @@ import (
 )
 
 // emulator is what definitions name as their emulator if nothing was written:
-// the path tools expect.
+// the path tools expect. It is shown and never executed: what runs is Config.Controller.
 const emulator = "/usr/lib/libvirt/libvirt_lxc"
 
 // newCodec knows which machine definitions without <arch> are for: the one it runs on
@@ -165,7 +165,8 @@ func newBus(in *inputs) (*bus.Bus, func()) {
 	return b, closing(in.log, "D-Bus connection", b)
 }
 
-// newMachines leaves the host's registry alone under a prefix, or if told to.
+// newMachines leaves the host's registry alone under a prefix, or if told to (machined of
+// lxc.conf). Containers then run in groups that the daemon makes.
 func newMachines(in *inputs, b *bus.Bus, groups *cgroup.Cgroups) (ports.Machines, func()) {
 	if in.config.Prefix != "" || !in.driver.Machined {
 		return machines.None(), func() {}
@@ -191,7 +192,8 @@ func (in *inputs) fineGrained() bool {
 	return slices.Contains(in.daemon.AccessDrivers, settings.PolkitAccess)
 }
 
-// newService lets reads wait only where access checks can make them.
+// newService lets reads wait only where access checks can make them: otherwise they are
+// answered by the goroutine that reads from the client, which costs least.
 func newService(in *inputs, connector ports.Connector, codec ports.Codec, gatekeeper ports.Gatekeeper) *remote.Service {
 	return remote.New(connector, codec, remote.Options{Log: in.log, QuickReads: !in.fineGrained(), Gatekeeper: gatekeeper})
 }

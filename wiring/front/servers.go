@@ -67,6 +67,7 @@ func (s *Servers) Apply(config settings.Daemon) {
 	apply(s.Admin, adminOptions(config))
 }
 
+// apply is for one server. None of it waits for clients.
 func apply(server *rpc.Server, o rpc.Options) {
 	server.SetClientLimits(o.MaxClients, o.MaxAnonymous)
 	server.SetWorkers(o.MinWorkers, o.MaxWorkers, o.PrioWorkers)

@@ -144,6 +144,7 @@ type daemon struct {
 	running `wire:"-"`
 }
 
+// running is the daemon over sockets; zero for one in memory, which has no Run.
 type running struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup

@@ -79,6 +79,7 @@ func (s *Stand) serve(ctx context.Context) error {
 // Greeting is what a container's init says first on its first console.
 const Greeting = "This container is made up. Type exit, reboot or anything else."
 
+// host is a machine just switched on, with what the command line says there is.
 func (s *Stand) host() *fakes.Host {
 	host := fakes.NewHost()
 	init := fakes.Usual()
@@ -107,10 +108,12 @@ const (
 	emulator = "/usr/lib/libvirt/libvirt_lxc"
 )
 
+// newCodec knows one machine, whatever this is run on: documents are the same everywhere.
 func newCodec(entropy ports.Entropy) *domxml.Codec {
 	return domxml.New(entropy, domxml.Options{Arch: arch, Emulator: emulator})
 }
 
+// newStore is the real one. Busy if another daemon works below the prefix.
 func newStore(paths settings.Paths, codec ports.Codec, log *slog.Logger) (*store.Store, func(), error) {
 	s, err := store.New(store.Paths{Config: paths.Definitions, Autostart: paths.Autostart, State: paths.State, Log: paths.Log}, codec, log)
 	if err != nil {

@@ -44,6 +44,7 @@ func newService(connector ports.Connector, codec ports.Codec, log *slog.Logger) 
 // newIdle has no limit until an administrator sets one.
 func newIdle() *idle.Watch { return idle.New(0) }
 
+// newOptions has running containers keep the daemon from being idle.
 func newOptions(watch *idle.Watch) driver.Options { return driver.Options{Occupied: watch.Occupied} }
 
 // newSockets makes sockets below the prefix, nobody passes any.
@@ -52,7 +53,8 @@ func newSockets(config settings.Daemon, paths settings.Paths, log *slog.Logger) 
 }
 
 // absent stands for hook programs, a host that goes down and a service manager's
-// watchdog.
+// watchdog. A machine in memory has none of them, which is a case that every real daemon
+// has to live with.
 type absent struct{}
 
 func newSite() front.Site         { return absent{} }
