@@ -16,16 +16,18 @@ import (
 
 // Options say where groups are.
 type Options struct {
-	// Mountinfo is the table in which hierarchies are looked up; empty: this
-	// process's own.
+	// Mountinfo is the table in which hierarchies are looked up, of the form of
+	// proc_pid_mountinfo(5); empty: this process's own.
 	Mountinfo string
 	// Base is put before every partition ("/vlx-ab12cd"), so that daemons under
-	// a prefix of their own never meet the host's groups. Empty: none.
+	// a prefix of their own never meet the host's groups. It is made with the first
+	// group and goes with Close, when it is empty. Empty: none.
 	Base string
 }
 
 // Cgroups makes and finds groups. It keeps nothing about them: a daemon that
-// starts anew finds the same.
+// starts anew finds the same. Its methods may be called from any goroutine, and several
+// daemons may work side by side below bases of their own.
 type Cgroups struct {
 	*layout
 	base string
@@ -34,7 +36,9 @@ type Cgroups struct {
 
 var _ ports.Cgroups = (*Cgroups)(nil)
 
-// New looks up the hierarchies. Nothing is made before the first Create.
+// New looks up the hierarchies. Nothing is made before the first Create. What is
+// mounted later is not seen. InvalidArgument for a base that is no clean absolute
+// path, UnsupportedConfig for a host without control groups that can be written.
 func New(options Options, log *slog.Logger) (*Cgroups, error) {
 	if options.Mountinfo == "" {
 		options.Mountinfo = "/proc/self/mountinfo"
@@ -50,7 +54,9 @@ func New(options Options, log *slog.Logger) (*Cgroups, error) {
 	return &Cgroups{layout: found, base: base, log: log}, nil
 }
 
-// Create: see ports.Cgroups.
+// Create: see ports.Cgroups. It is all or nothing: when one hierarchy refuses, the
+// directories in the others go again; partitions that were made on the way stay, for
+// the next container. InvalidArgument for names that cannot be a directory's.
 func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgroup, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stopped(err, "unable to create a control group")
@@ -66,17 +72,19 @@ func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgr
 			return nil, err
 		}
 	}
-	g.fresh = true
+	g.fresh = true // only now: its device list is known to be the parent's
 	return g, nil
 }
 
-// PathOf: see ports.CgroupNamer.
+// PathOf: see ports.CgroupNamer. InvalidArgument as from Create; nothing is looked
+// up or made.
 func (c *Cgroups) PathOf(partition, name string) (string, error) {
 	return groupPath(c.base, partition, name)
 }
 
 // Open: see ports.Cgroups. A group that is left in some hierarchies only is
-// found: it can still be killed and removed.
+// found: it can still be killed and removed. Several may be open for one path; they
+// share nothing. NotFound also for paths that Path cannot have given.
 func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {
 	if err := checkPath(c.base, where); err != nil {
 		return nil, err
@@ -88,6 +96,7 @@ func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {
 	return nil, fault.New(fault.NotFound, fault.ControlGroup, "no control group '%s'", where)
 }
 
+// group is a Group of what may or may not be there.
 func (c *Cgroups) group(where string) *Group {
 	g := &Group{layout: c.layout, path: where, dirs: make([]string, len(c.all)), log: c.log}
 	for i, h := range c.all {
@@ -96,8 +105,9 @@ func (c *Cgroups) group(where string) *Group {
 	return g
 }
 
-// makeGroup makes one directory. The parents are only looked at when the
-// kernel says that they are missing: mostly they are there.
+// makeGroup makes one directory, in hierarchy i. The parents are only looked at
+// when the kernel says that they are missing: mostly they are there. When it fails
+// nothing of its own is left; a group that was in the way and is in use stays.
 func (c *Cgroups) makeGroup(i int, dir string) error {
 	err := unix.Mkdir(dir, 0o755)
 	if errors.Is(err, unix.ENOENT) {
@@ -119,7 +129,9 @@ func (c *Cgroups) makeGroup(i int, dir string) error {
 	return nil
 }
 
-// replace removes a leftover and makes the directory anew.
+// replace removes a leftover and makes the directory anew: limits, device list and
+// counters of a former container must not be inherited. The error is an errno or a
+// fault.
 func (c *Cgroups) replace(dir string) error {
 	populated, err := populated(dir)
 	if err != nil {

@@ -10,7 +10,11 @@ import (
 )
 
 // ControllersGroup makes the group of the processes that hold containers, apart
-// from all containers, and opens the ways into it as Group.Entry does.
+// from all containers, and opens the ways into it as Group.Entry does. They are
+// neither in the daemon's group, whose end the service manager may take for theirs,
+// nor in a container's, where they would be frozen, charged and killed with it. One
+// that is there already is used as it is. The caller closes the files; on failure
+// none is open. Close removes the group when nobody is in it.
 func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks []*os.File, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, stopped(err, "unable to create the group of controllers")
@@ -24,7 +28,8 @@ func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks
 	return enter(c.layout, g.dirs)
 }
 
-// ensureGroup makes a directory or takes the one that is there, as it is.
+// ensureGroup makes a directory or takes the one that is there, as it is. Two
+// daemons may do so at once.
 func (c *Cgroups) ensureGroup(i int, dir string) error {
 	if exists(dir) {
 		return c.equip(i, dir)
@@ -39,7 +44,12 @@ func (c *Cgroups) ensureGroup(i int, dir string) error {
 }
 
 // HomeTasks opens the tasks file of the top group of each version 1 hierarchy:
-// where a thread goes back to that leaves the controllers' group. Caller closes.
+// where a thread goes back to that leaves the controllers' group. A thread is in one
+// group of each hierarchy, and version 2 moves whole processes only: there a child is
+// born in its group (clone(2), CLONE_INTO_CGROUP) and nobody has to go back.
+//
+// The caller closes the files. Those opened so far come along with an error: going
+// back in part is better than not at all.
 func (c *Cgroups) HomeTasks() (tasks []*os.File, err error) {
 	for _, h := range c.all {
 		if h.unified {

@@ -2,45 +2,51 @@ package cgroup
 
 import (
 	"context"
-	"errors"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/policy"
 )
 
-// Rights to a device, numbered as the kernel's device programs do.
+// Rights to a device, numbered as the kernel's device programs do
+// (BPF_DEVCG_ACC_MKNOD and so on, linux/bpf.h).
 const (
 	mayMake  uint32 = 1
 	mayRead  uint32 = 2
 	mayWrite uint32 = 4
 )
 
-// Types of devices, numbered likewise.
+// Types of devices, numbered likewise (BPF_DEVCG_DEV_BLOCK, BPF_DEVCG_DEV_CHAR).
 const (
 	blockType uint32 = 1
 	charType  uint32 = 2
 )
 
-// anyNumber stands for every major or minor number.
+// anyNumber stands for every major or minor number. No device has it: majors have
+// 12 bits, minors 20 (linux/kdev_t.h).
 const anyNumber = math.MaxUint32
 
 // deviceKey is what a rule is about. The type belongs to it: 7:1 is one thing
 // as a block device and another as a character device. Also the layout of the
-// program's map.
+// program's map: three 32-bit words in the host's order, so neither order nor size of
+// the fields may change while programs of an earlier daemon are on groups.
 type deviceKey struct {
 	Type, Major, Minor uint32
 }
 
-// deviceList maps to rights. Rules about one key add up.
+// deviceList maps to rights. Rules about one key add up; what no rule is about is
+// denied.
 type deviceList map[deviceKey]uint32
 
 // AllowDevices: see ports.Cgroup. A running container keeps what both the old
-// and the new list allow at every moment.
+// and the new list allow at every moment; what it has open stays open, as the lists
+// are asked at open(2) and mknod(2) only. Rules without any right, and no rules at
+// all, allow nothing.
+//
+// InvalidArgument for what cannot be a number at all, before anything is changed.
+// After another failure the list may hold parts of both, never what is in neither.
 func (g *Group) AllowDevices(ctx context.Context, rules []policy.DeviceRule) error {
 	if err := ctx.Err(); err != nil {
 		return stopped(err, "unable to set the device list of '%s'", g.short())
@@ -54,6 +60,7 @@ func (g *Group) AllowDevices(ctx context.Context, rules []policy.DeviceRule) err
 	case ok:
 		err = g.allowV1(dir, list)
 	case g.unified():
+		// Version 2 has no devices controller: no file says what is allowed.
 		err = allowByProgram(g.dirs[0], list, g.fresh)
 		if err != nil && !exists(g.dirs[0]) {
 			err = gone(g.path)
@@ -67,6 +74,7 @@ func (g *Group) AllowDevices(ctx context.Context, rules []policy.DeviceRule) err
 	return err
 }
 
+// newDeviceList adds up rules about one key and drops those without rights.
 func newDeviceList(rules []policy.DeviceRule) (deviceList, error) {
 	list := make(deviceList, len(rules))
 	for _, rule := range rules {
@@ -92,6 +100,7 @@ func newDeviceList(rules []policy.DeviceRule) (deviceList, error) {
 	return list, nil
 }
 
+// deviceNumber is false for what is neither a number nor policy.AnyNumber.
 func deviceNumber(number int64) (uint32, bool) {
 	if number == policy.AnyNumber {
 		return anyNumber, true
@@ -99,8 +108,9 @@ func deviceNumber(number int64) (uint32, bool) {
 	return uint32(number), number >= 0 && number < anyNumber
 }
 
-// allowV1 changes the difference only. A list that is read as "everything" is
-// that of a new group and is emptied first.
+// allowV1 changes the difference only: first what is new, then what is over. A list
+// that is read as "everything" is that of a new group, which has its parent's, and is
+// emptied first; nothing can be running in it that would miss something.
 func (g *Group) allowV1(dir string, list deviceList) error {
 	before := deviceList{}
 	everything := g.fresh
@@ -126,7 +136,9 @@ func (g *Group) allowV1(dir string, list deviceList) error {
 }
 
 // writeRules writes the rights in list that are not in without, one by one: the
-// kernel takes a single rule per call.
+// kernel takes a single rule per call (admin-guide/cgroup-v1/devices). The file is
+// opened only if there is something to write. The error is an errno; rules before it
+// are in effect.
 func writeRules(path string, list, without deviceList) error {
 	fd := -1
 	for _, key := range sortedKeys(list) {
@@ -149,6 +161,8 @@ func writeRules(path string, list, without deviceList) error {
 	return nil
 }
 
+// sortedKeys gives an order that does not change from run to run, for what is read
+// in traces.
 func sortedKeys(list deviceList) []deviceKey {
 	keys := make([]deviceKey, 0, len(list))
 	for key := range list {
@@ -158,88 +172,4 @@ func sortedKeys(list deviceList) []deviceKey {
 		return slices.Compare([]uint32{a.Type, a.Major, a.Minor}, []uint32{b.Type, b.Major, b.Minor})
 	})
 	return keys
-}
-
-// ruleText is a line as the version 1 files take and show it.
-func ruleText(key deviceKey, rights uint32) string {
-	text := make([]byte, 0, 32)
-	if key.Type == blockType {
-		text = append(text, "b "...)
-	} else {
-		text = append(text, "c "...)
-	}
-	text = append(appendNumber(text, key.Major), ':')
-	text = append(appendNumber(text, key.Minor), ' ')
-	for _, right := range []struct {
-		bit    uint32
-		letter byte
-	}{{mayRead, 'r'}, {mayWrite, 'w'}, {mayMake, 'm'}} {
-		if rights&right.bit != 0 {
-			text = append(text, right.letter)
-		}
-	}
-	return string(text)
-}
-
-func appendNumber(text []byte, number uint32) []byte {
-	if number == anyNumber {
-		return append(text, '*')
-	}
-	return strconv.AppendUint(text, uint64(number), 10)
-}
-
-// parseDeviceList reads devices.list; everything: nothing is denied. Lines that
-// are not understood are none of ours and are left alone.
-func parseDeviceList(text string) (list deviceList, everything bool) {
-	list = deviceList{}
-	for line := range strings.SplitSeq(text, "\n") {
-		if strings.HasPrefix(line, "a ") {
-			return deviceList{}, true
-		}
-		if key, rights, err := parseRule(line); err == nil {
-			list[key] |= rights
-		}
-	}
-	return list, false
-}
-
-var errRule = errors.New("not a device rule")
-
-func parseRule(line string) (key deviceKey, rights uint32, err error) {
-	words := strings.Fields(line)
-	if len(words) != 3 {
-		return key, 0, errRule
-	}
-	switch words[0] {
-	case "b":
-		key.Type = blockType
-	case "c":
-		key.Type = charType
-	default:
-		return key, 0, errRule
-	}
-	major, minor, _ := strings.Cut(words[1], ":")
-	if key.Major, err = parseNumber(major); err != nil {
-		return key, 0, err
-	}
-	if key.Minor, err = parseNumber(minor); err != nil {
-		return key, 0, err
-	}
-	for letter, right := range map[string]uint32{"r": mayRead, "w": mayWrite, "m": mayMake} {
-		if strings.Contains(words[2], letter) {
-			rights |= right
-		}
-	}
-	return key, rights, nil
-}
-
-func parseNumber(text string) (uint32, error) {
-	if text == "*" {
-		return anyNumber, nil
-	}
-	number, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || number == anyNumber {
-		return 0, errRule
-	}
-	return uint32(number), nil
 }

@@ -14,11 +14,30 @@
 // takes some tens of microseconds there against half a millisecond for loading
 // a program, and a list can be read back by everybody.
 //
+// By layout, for one container:
+//
+//	version 1   memory/machine/lxc-1-web.libvirt-lxc   limits, counters, devices
+//	            freezer/machine/lxc-1-web.libvirt-lxc  freezing, listing, killing
+//	            systemd/machine/lxc-1-web.libvirt-lxc  there, as everywhere
+//	hybrid      the same, but freezing, killing and waiting in
+//	            unified/machine/lxc-1-web.libvirt-lxc
+//	version 2   machine/lxc-1-web.libvirt-lxc          everything
+//
 // A group can also be inside a unit that the service manager made and delegated
 // (CreateIn). The manager then owns the unit's directories where it made them;
 // in hierarchies it does not know they are made, and removed, along with the
 // group.
 //
 // Control files are opened by path when they are needed, except for those that
-// Usage reads, which stay open from the first reading to Remove.
+// Usage reads, which stay open from the first reading to Remove. Each write is one
+// call: the kernel takes it as one command (cgroups(7)).
+//
+// What the files mean is in the kernel's admin-guide/cgroup-v2 and
+// admin-guide/cgroup-v1. How groups are named is settled by the programs that look
+// for containers on a host, and written down at groupPath and CreateIn.
+//
+// Errors: NotFound for a group that is gone, UnsupportedConfig for a controller or a
+// file that this host lacks, InvalidArgument for a value that the kernel refuses,
+// Busy for a group in which something lives, Aborted or Timeout when the context
+// ended first, System with the errno for the rest. All are of area ControlGroup.
 package cgroup

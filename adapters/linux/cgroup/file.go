@@ -7,11 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxList bounds what is read of a file that lists something: a million
-// processes.
-const maxList = 8 << 20
+// maxList bounds what is read of a file that lists something, in bytes. It is
+// above the longest list of processes there can be: numbers end at 4194304
+// (PID_MAX_LIMIT, proc_sys_kernel(5)), so no line is longer than eight bytes.
+const maxList = 32 << 20
 
-// again repeats a call that a signal interrupted.
+// again repeats a call that a signal interrupted: the runtime's own preemption sends
+// them all the time, and not every system call is started again by the kernel
+// (signal(7)).
 func again[T any](call func() (T, error)) (T, error) {
 	for {
 		result, err := call()
@@ -21,11 +24,14 @@ func again[T any](call func() (T, error)) (T, error) {
 	}
 }
 
+// openAt opens past the runtime's poller: control files do not block, and a *os.File
+// for each would cost more than the call. The caller closes.
 func openAt(path string, flags int) (int, error) {
 	return again(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
 }
 
-// readSmall reads a control file of known size into buf.
+// readSmall reads a control file of known size into buf, and no more than fits. The
+// error of this and all functions here is an errno.
 func readSmall(path string, buf []byte) ([]byte, error) {
 	fd, err := openAt(path, unix.O_RDONLY)
 	if err != nil {
@@ -39,14 +45,17 @@ func readSmall(path string, buf []byte) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// readValue reads a one-line file.
+// readValue reads a one-line file, without the blanks around. 4096 bytes are the most
+// that the kernel writes into one that is not made line by line.
 func readValue(path string) (string, error) {
 	var buf [4096]byte
 	text, err := readSmall(path, buf[:])
 	return strings.TrimSpace(string(text)), err
 }
 
-// readList reads a file that may be long.
+// readList reads a file that may be long, all of it or nothing: a list cut in the
+// middle of a number would name a process that was never in it. EFBIG beyond
+// maxList.
 func readList(path string) (string, error) {
 	fd, err := openAt(path, unix.O_RDONLY)
 	if err != nil {
@@ -55,17 +64,17 @@ func readList(path string) (string, error) {
 	defer unix.Close(fd)
 	var text []byte
 	chunk := make([]byte, 16<<10)
-	for len(text) < maxList {
+	for len(text) <= maxList {
 		n, err := again(func() (int, error) { return unix.Read(fd, chunk) })
 		if err != nil {
 			return "", err
 		}
 		if n == 0 {
-			break
+			return string(text), nil
 		}
 		text = append(text, chunk[:n]...)
 	}
-	return string(text), nil
+	return "", unix.EFBIG
 }
 
 // writeValue writes a control file in one call: each is a command.
@@ -78,6 +87,7 @@ func writeValue(path, value string) error {
 	return writeAll(fd, value)
 }
 
+// writeAll makes one call and no second: half a command is another command.
 func writeAll(fd int, value string) error {
 	n, err := again(func() (int, error) { return unix.Write(fd, []byte(value)) })
 	if err == nil && n != len(value) {
@@ -86,7 +96,8 @@ func writeAll(fd int, value string) error {
 	return err
 }
 
-// swapValue writes value and returns what was there before.
+// swapValue writes value and returns what was there before, also when the write is
+// refused.
 func swapValue(path, value string) (string, error) {
 	fd, err := openAt(path, unix.O_RDWR)
 	if err != nil {
@@ -102,4 +113,5 @@ func swapValue(path, value string) (string, error) {
 	return strings.TrimSpace(string(buf[:n])), err
 }
 
+// exists is false too for what cannot be looked at.
 func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }

@@ -11,7 +11,9 @@ import (
 // uninterruptible sleep on a dead disk never freezes.
 const freezeLimit = 10 * time.Second
 
-// Freeze: see ports.Cgroup.
+// Freeze: see ports.Cgroup. On version 2 it waits for the event "frozen 1" of
+// cgroup.events, on version 1 it looks at freezer.state again and again, which has no
+// event. Freezing what is frozen does nothing; an empty group freezes at once.
 func (g *Group) Freeze(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit)
 	defer cancel()
@@ -19,6 +21,7 @@ func (g *Group) Freeze(ctx context.Context) error {
 	if err == nil || fault.KindOf(err) == fault.NotFound || fault.KindOf(err) == fault.UnsupportedConfig {
 		return err
 	}
+	// ctx may be what ended it; half a container frozen is worse than some seconds more.
 	undo, stop := context.WithTimeout(context.WithoutCancel(ctx), freezeLimit)
 	defer stop()
 	if thawing := g.setFrozen(undo, false); thawing != nil {
@@ -27,13 +30,15 @@ func (g *Group) Freeze(ctx context.Context) error {
 	return err
 }
 
-// Thaw: see ports.Cgroup.
+// Thaw: see ports.Cgroup. It takes no longer than freezeLimit, whatever ctx says.
 func (g *Group) Thaw(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit)
 	defer cancel()
 	return g.setFrozen(ctx, false)
 }
 
+// setFrozen uses version 2 wherever there is a tree: a process that is killed while
+// frozen dies there, on version 1 it has to be thawed first.
 func (g *Group) setFrozen(ctx context.Context, wish bool) error {
 	if g.unified() {
 		return g.setFrozenUnified(ctx, wish)
@@ -41,6 +46,7 @@ func (g *Group) setFrozen(ctx context.Context, wish bool) error {
 	return g.setFrozenV1(ctx, wish)
 }
 
+// setFrozenUnified writes cgroup.freeze, which kernels before 5.2 lack.
 func (g *Group) setFrozenUnified(ctx context.Context, wish bool) error {
 	value := "0"
 	if wish {
@@ -53,7 +59,8 @@ func (g *Group) setFrozenUnified(ctx context.Context, wish bool) error {
 }
 
 // setFrozenV1 repeats the wish: a process that forks while its group freezes
-// can be missed by the first.
+// can be missed by the first. The state goes THAWED, FREEZING, FROZEN
+// (admin-guide/cgroup-v1/freezer-subsystem); only the wished one counts.
 func (g *Group) setFrozenV1(ctx context.Context, wish bool) error {
 	dir, _, ok := g.dir("freezer")
 	if !ok {

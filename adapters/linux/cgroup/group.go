@@ -10,13 +10,17 @@ import (
 	"virtlxcd/ports"
 )
 
-// Group is one container's group: the same path in every hierarchy.
+// Group is one container's group: the same path in every hierarchy. Usage may be
+// called from any goroutine, the rest by one at a time. It holds nothing but the
+// counters that Usage opened; Remove closes them.
 type Group struct {
 	*layout
-	path  string
-	dirs  []string // as layout.all
-	log   *slog.Logger
-	fresh bool // made by us and no device list written yet
+	path string
+	dirs []string // as layout.all
+	log  *slog.Logger
+	// fresh: made by us and no device list written yet, so there is none to be read.
+	// False in doubt, which only takes longer.
+	fresh bool
 
 	counters counters
 }
@@ -26,10 +30,12 @@ var (
 	_ ports.CgroupEntry = (*Group)(nil)
 )
 
-// Path is the path below the top of each hierarchy, as /proc/PID/cgroup shows it.
+// Path is the path below the top of each hierarchy, as /proc/PID/cgroup shows it on
+// the host (cgroups(7)). Open finds the group by it, also after a restart.
 func (g *Group) Path() string { return g.path }
 
-// dir is the group's directory in the hierarchy of a controller.
+// dir is the group's directory in the hierarchy of a controller, and the version of
+// that hierarchy. Not ok: this host has the controller nowhere.
 func (g *Group) dir(controller string) (dir string, version int, ok bool) {
 	i, ok := g.by[controller]
 	if !ok {
@@ -41,7 +47,8 @@ func (g *Group) dir(controller string) (dir string, version int, ok bool) {
 	return g.dirs[i], 1, true
 }
 
-// Entry: see ports.CgroupEntry.
+// Entry: see ports.CgroupEntry. All or none: on failure nothing is open. The files
+// stay of use when the group is removed, but nobody gets in any more (ENODEV).
 func (g *Group) Entry() (unified *os.File, tasks []*os.File, err error) {
 	return enter(g.layout, g.dirs)
 }
@@ -68,6 +75,7 @@ func enter(l *layout, dirs []string) (unified *os.File, tasks []*os.File, err er
 	return unified, tasks, nil
 }
 
+// closeAll takes back what enter gave.
 func closeAll(unified *os.File, tasks []*os.File) {
 	if unified != nil {
 		_ = unified.Close()
@@ -77,7 +85,8 @@ func closeAll(unified *os.File, tasks []*os.File) {
 	}
 }
 
-// Mounts: see ports.CgroupEntry.
+// Mounts: see ports.CgroupEntry. In the order of the hierarchies, version 2 first. A
+// host with that one only has one unnamed directory: it is /sys/fs/cgroup inside.
 func (g *Group) Mounts() []ports.CgroupDir {
 	mounts := make([]ports.CgroupDir, len(g.all))
 	for i, h := range g.all {
@@ -86,7 +95,9 @@ func (g *Group) Mounts() []ports.CgroupDir {
 	return mounts
 }
 
-// discard removes the first n directories of a group that could not be made.
+// discard removes the first n directories of a group that could not be made. They
+// are empty still; one that cannot go is told to the log, as the reason for which
+// the group could not be made is what the caller has to know.
 func (g *Group) discard(n int) {
 	for _, dir := range g.dirs[:n] {
 		if err := unix.Rmdir(dir); err != nil && !vanished(err) {
@@ -95,7 +106,8 @@ func (g *Group) discard(n int) {
 	}
 }
 
-// short is the group's own name, or that of its unit, for messages.
+// short is the group's own name, or that of its unit, for messages: the part by which
+// a person knows the container.
 func (g *Group) short() string {
 	where := g.path
 	if scope, inside := g.scope(); inside {

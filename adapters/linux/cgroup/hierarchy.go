@@ -10,17 +10,19 @@ import (
 	"github.com/moby/sys/mountinfo"
 )
 
-// hierarchy is one mounted tree of groups.
+// hierarchy is one mounted tree of groups, and does not change once found.
 type hierarchy struct {
-	root        string // mount point
-	unified     bool   // version 2
-	controllers []string
+	root        string   // mount point
+	unified     bool     // version 2
+	controllers []string // as mount options say; of a named one its "name=..."
 	name        string   // below /sys/fs/cgroup inside a container
 	links       []string // further names, of co-mounted controllers
 }
 
 // layout is what this host has mounted. The unified tree comes first, so that a
-// group's groups in other trees are made after it and found busy after it.
+// group's groups in other trees are made after it and found busy after it. There are
+// three kinds: version 1 only, version 2 only, and both side by side ("hybrid"), where
+// the version 2 tree has the controllers that no version 1 mount has, often none.
 type layout struct {
 	all []*hierarchy
 	by  map[string]int // controller to index in all
@@ -33,7 +35,8 @@ var known = []string{
 	"net_cls", "net_prio", "perf_event", "hugetlb", "rdma", "misc",
 }
 
-// readLayout finds the hierarchies in a mountinfo file.
+// readLayout finds the hierarchies in a mountinfo file. UnsupportedConfig if there is
+// none that can be written, as in a container with read-only groups.
 func readLayout(from string) (*layout, error) {
 	file, err := os.Open(from)
 	if err != nil {
@@ -45,12 +48,16 @@ func readLayout(from string) (*layout, error) {
 		return nil, failed(err, "unable to read the mount table")
 	}
 	if len(found) == 0 {
-		return nil, unsupported("no control groups are mounted on this host")
+		return nil, unsupported("no control groups are mounted for writing on this host")
 	}
 	return arrange(found), nil
 }
 
-// parseMounts returns the writable hierarchies, each once.
+// parseMounts returns the writable hierarchies, each once, by the first of its mounts
+// (proc_pid_mountinfo(5); options of the mount first, of the file system last):
+//
+//	30 23 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate
+//	31 23 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct
 func parseMounts(table io.Reader) ([]*hierarchy, error) {
 	mounts, err := mountinfo.GetMountsFromReader(table, mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
@@ -89,7 +96,9 @@ func newHierarchy(mount *mountinfo.Info) *hierarchy {
 	return h
 }
 
-// arrange decides where each controller is used and what containers see.
+// arrange decides where each controller is used and what containers see. A
+// controller is in one hierarchy at a time (cgroups(7)); what version 1 has mounted is
+// asked before the version 2 tree, which does not list it then anyway.
 func arrange(found []*hierarchy) *layout {
 	l := &layout{by: map[string]int{}}
 	for _, h := range found {
@@ -128,10 +137,13 @@ func (l *layout) take(i int, controllers []string) {
 	}
 }
 
-// unified says whether there is a version 2 tree. It is hierarchy 0 then.
+// unified says whether there is a version 2 tree, with controllers or without. It is
+// hierarchy 0 then.
 func (l *layout) unified() bool { return l.all[0].unified }
 
-// processes is the hierarchy whose process lists stand for the group.
+// processes is the hierarchy whose process lists stand for the group: processes enter
+// all hierarchies together. On version 1 it is that of the freezer, so that what is
+// frozen is what is listed.
 func (l *layout) processes() int {
 	if l.unified() {
 		return 0
@@ -139,7 +151,8 @@ func (l *layout) processes() int {
 	return l.by["freezer"] // 0 where it is missing: any will do
 }
 
-// linkNames are the controllers of a hierarchy that its name does not say.
+// linkNames are the controllers of a hierarchy that its name does not say: programs
+// look for cpu and cpuacct where "cpu,cpuacct" is mounted, and find them by links.
 func linkNames(h *hierarchy) []string {
 	var links []string
 	for _, controller := range h.controllers {
@@ -151,7 +164,8 @@ func linkNames(h *hierarchy) []string {
 }
 
 // rootControllers reads what a version 2 tree offers; nothing on a hybrid host
-// that has given every controller to version 1.
+// that has given every controller to version 1. A file that cannot be read counts as
+// empty: the tree is still good for freezing, killing and waiting.
 func rootControllers(root string) []string {
 	text, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
 	if err != nil {

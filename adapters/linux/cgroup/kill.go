@@ -7,10 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many processes are held by descriptor at a time.
+// batch is how many processes are held by descriptor at a time. More would come near
+// the daemon's limit of open files; fewer would list the group more often.
 const batch = 128
 
-// Signal: see ports.Cgroup.
+// Signal: see ports.Cgroup. Frozen processes get it when they are thawed; on version
+// 2 one by which they die reaches them before. Processes that fork while it runs are reached too, as long as
+// they do so no faster than the group is listed or ctx lasts. A group that is gone has
+// nobody to be signalled: no error. Signal 0 only looks.
 func (g *Group) Signal(ctx context.Context, signum int) error {
 	if _, err := g.signalAll(ctx, signum); err != nil {
 		return err
@@ -52,7 +56,9 @@ func (g *Group) signalAll(ctx context.Context, signum int) (int, error) {
 
 // signalBatch holds the processes by descriptor, lists the group once more and
 // signals those still in it: a number that has gone to a stranger meanwhile is
-// not in the second list.
+// not in the second list. A stranger who takes it after that list is not reached, as
+// the descriptor is the former's (pidfd_open(2)). The error is an errno; some may have
+// been signalled then.
 func signalBatch(dir string, pids []int, signum unix.Signal) error {
 	held := make(map[int]int, len(pids))
 	defer func() {
@@ -62,7 +68,7 @@ func signalBatch(dir string, pids []int, signum unix.Signal) error {
 	}()
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)
-		if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		if noProcess(err) {
 			continue
 		}
 		if err != nil {
@@ -86,11 +92,16 @@ func signalBatch(dir string, pids []int, signum unix.Signal) error {
 	return nil
 }
 
-// Kill: see ports.Cgroup.
+// Kill: see ports.Cgroup. One write to cgroup.kill (since Linux 5.14) reaches all at
+// once, those that are being forked too, and frozen ones; elsewhere it is SIGKILL to
+// each. A process that is dead but not reaped counts as gone. A group that is gone is
+// killed. When ctx ends first the processes are dying, or some are; nothing is taken
+// back.
 func (g *Group) Kill(ctx context.Context) error {
 	if g.unified() {
 		err := writeValue(g.dirs[0]+"/cgroup.kill", "1")
 		if err == nil {
+			// Written only says that all were signalled: dying takes time.
 			return waitEvents(ctx, g.dirs[0], "populated", false)
 		}
 		if !vanished(err) {
@@ -105,7 +116,8 @@ func (g *Group) Kill(ctx context.Context) error {
 
 // killEach is for kernels without cgroup.kill. Freezing keeps a group that
 // forks faster than it is killed from winning; where it cannot be frozen
-// repetition must do.
+// repetition must do. Each round thaws again, whatever came of it: version 1 does not
+// let a frozen process die.
 func (g *Group) killEach(ctx context.Context) error {
 	for {
 		if err := g.setFrozenBriefly(ctx); err != nil {
@@ -128,6 +140,8 @@ func (g *Group) killEach(ctx context.Context) error {
 	}
 }
 
+// setFrozenBriefly gives up soon: freezing helps to kill, and is not worth a wait for
+// a process in uninterruptible sleep.
 func (g *Group) setFrozenBriefly(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit/20)
 	defer cancel()

@@ -55,6 +55,14 @@ func within(t testing.TB) context.Context {
 	return ctx
 }
 
+// ended is a context that has ended already.
+func ended(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
 func create(t testing.TB, c *Cgroups, name string) *Group {
 	t.Helper()
 	made, err := c.Create(within(t), "/machine", name)

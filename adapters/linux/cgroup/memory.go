@@ -12,7 +12,8 @@ import (
 // reads as, give or take a page.
 const unlimited = uint64(1) << 62
 
-// bytesOf converts KiB as written in limits.
+// bytesOf converts KiB as written in limits. Both the value that stands for no limit
+// and what comes near it are no limit; nothing overflows.
 func bytesOf(kib uint64) uint64 {
 	if kib >= policy.Unlimited {
 		return unlimited
@@ -42,6 +43,8 @@ func readBytes(path string) uint64 {
 	return min(bytes, unlimited)
 }
 
+// planMemory refuses what neither version could keep: less memory and swap together
+// than memory. It reads what is set now, so a plan is good for one Apply.
 func (g *Group) planMemory(limits policy.Limits) ([]change, error) {
 	if limits.MemoryHard == nil && limits.MemorySoft == nil && limits.SwapHard == nil {
 		return nil, nil
@@ -50,6 +53,7 @@ func (g *Group) planMemory(limits policy.Limits) ([]change, error) {
 	if !ok {
 		return nil, missing("memory")
 	}
+	// Known from what is wished alone; what is set already is compared later.
 	if hard, total := limits.MemoryHard, limits.SwapHard; hard != nil && total != nil && bytesOf(*hard) > bytesOf(*total) {
 		return nil, invalid("the memory limit %d KiB is above the limit of memory plus swap %d KiB", *hard, *total)
 	}
@@ -60,7 +64,8 @@ func (g *Group) planMemory(limits policy.Limits) ([]change, error) {
 }
 
 // planMemoryV1 keeps the limit of memory at or below that of memory plus swap
-// at every step, which the kernel demands.
+// at every step, which the kernel demands (admin-guide/cgroup-v1/memory): growing, the
+// sum is written first, shrinking, memory.
 func planMemoryV1(dir string, limits policy.Limits) []change {
 	var changes []change
 	if limits.MemorySoft != nil {
@@ -83,7 +88,10 @@ func planMemoryV1(dir string, limits policy.Limits) []change {
 }
 
 // planMemoryUnified: version 2 limits swap alone, so the limit of both is
-// divided, anew whenever one of the two changes.
+// divided, anew whenever one of the two changes. What is not wished is read from the
+// files: nothing but the kernel remembers it. The soft limit is memory.high, above
+// which processes are slowed down and memory is reclaimed, never memory.low, which
+// protects.
 func planMemoryUnified(dir string, limits policy.Limits) ([]change, error) {
 	var changes []change
 	add := func(file string, bytes uint64, what string) {
@@ -104,8 +112,12 @@ func planMemoryUnified(dir string, limits policy.Limits) ([]change, error) {
 	total := unlimited
 	if limits.SwapHard != nil {
 		total = bytesOf(*limits.SwapHard)
-	} else if swap := readBytes(dir + "/memory.swap.max"); swap < unlimited && before < unlimited {
-		total = before + swap
+	} else if swap := readBytes(dir + "/memory.swap.max"); swap < unlimited {
+		// Without a limit of memory the swap limit holds the limit of both.
+		total = swap
+		if before < unlimited {
+			total += before
+		}
 	}
 	if limits.SwapHard == nil && total == unlimited {
 		return changes, nil
@@ -126,7 +138,9 @@ func planMemoryUnified(dir string, limits policy.Limits) ([]change, error) {
 
 // makeRoom refuses a limit below what is in use, as version 1 does by itself:
 // version 2 would take it and kill processes. The kernel is asked to give back
-// what it can first; without memory.reclaim only what is in use now counts.
+// what it can first; without memory.reclaim (before Linux 5.19) only what is in use now
+// counts. Processes may take more between the look and the limit: then the kernel
+// reclaims, and kills if it must, as for any limit. limit is in bytes.
 func makeRoom(dir string, limit uint64) error {
 	used := readBytes(dir + "/memory.current")
 	if used >= unlimited || used <= limit {

@@ -20,7 +20,12 @@ const (
 )
 
 // groupPath is where the group of a container is, from the top of each
-// hierarchy.
+// hierarchy:
+//
+//	/machine + lxc-1-web        /machine/lxc-1-web.libvirt-lxc
+//	/web/front + lxc-1-web      /web.partition/front.partition/lxc-1-web.libvirt-lxc
+//
+// InvalidArgument for what cannot be the name of a directory.
 func groupPath(base, partition, name string) (string, error) {
 	above, err := partitionPath(base, partition)
 	if err != nil {
@@ -36,14 +41,19 @@ func groupPath(base, partition, name string) (string, error) {
 	return above + "/" + name, nil
 }
 
-// partitionPath turns a partition as written into directories. An empty
-// partition is the top.
+// partitionPath turns a partition as written (the document's resource/partition)
+// into directories. An empty partition is the top; slashes more than needed are
+// dropped. A container's group is no partition: whoever killed that container would
+// kill what is in the partition.
 func partitionPath(base, partition string) (string, error) {
 	if partition != "" && !strings.HasPrefix(partition, "/") {
 		return "", invalid("partition '%s' is not an absolute path", partition)
 	}
 	result := base
 	for i, part := range strings.FieldsFunc(partition, func(r rune) bool { return r == '/' }) {
+		if strings.HasSuffix(part, suffix) {
+			return "", invalid("partition '%s' would be inside the control group of a container, '%s'", partition, part)
+		}
 		if !(i == 0 && standard(part)) {
 			part = partitionPart(part)
 		}
@@ -55,7 +65,8 @@ func partitionPath(base, partition string) (string, error) {
 	return result, nil
 }
 
-// standard partitions are used as they are when they lead.
+// standard partitions are used as they are when they lead: every host with this
+// interface has them.
 func standard(part string) bool { return part == "machine" || part == "system" || part == "user" }
 
 // partitionPart names the directory of one part. A part with a suffix of its
@@ -76,6 +87,9 @@ func escape(name string) string {
 	return name
 }
 
+// clashes with a file that the kernel puts into every group: "tasks", "cgroup.procs",
+// "memory.max". Any name with a controller's prefix counts, since new kernels bring
+// new files. Names that start with a dot are hidden from those who look.
 func clashes(name string) bool {
 	if name == "" || name[0] == '_' || name[0] == '.' {
 		return true
@@ -91,6 +105,7 @@ func clashes(name string) bool {
 	return slices.Contains(known, prefix) || slices.Contains([]string{"cgroup", "io", "irq", "dmem", "debug"}, prefix)
 }
 
+// checkPart: a line end is allowed by file systems, but not here (cgroup_mkdir).
 func checkPart(part string) error {
 	if part == "" || part == "." || part == ".." || len(part) > maxName || strings.ContainsAny(part, "/\x00\n") {
 		return invalid("'%s' cannot name a control group", part)
@@ -98,10 +113,13 @@ func checkPart(part string) error {
 	return nil
 }
 
-// checkPath accepts what Path gave: clean, absolute and below base.
+// checkPath accepts what Path gave: clean, absolute, below base and named like a
+// container's group, with or without a unit. Whatever else a damaged status file
+// may say, the group of a partition or of the whole host is never killed for it.
 func checkPath(base, given string) error {
-	if !strings.HasPrefix(given, base+"/") || path.Clean(given) != given || strings.ContainsRune(given, 0) || given == "/" {
-		return &fault.Error{Kind: fault.NotFound, Area: fault.ControlGroup, Text: "no control group '" + given + "' of this daemon"}
+	clean := strings.HasPrefix(given, base+"/") && path.Clean(given) == given && !strings.ContainsRune(given, 0)
+	if clean && (strings.HasSuffix(given, suffix) || strings.HasSuffix(given, scopeSuffix+"/"+insideScope)) {
+		return nil
 	}
-	return nil
+	return fault.New(fault.NotFound, fault.ControlGroup, "no control group '%s' of this daemon", given)
 }

@@ -9,10 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wanted are the version 2 controllers that groups of containers get.
+// wanted are the version 2 controllers that groups of containers get: those with
+// limits or counters that this daemon uses. Each costs something in every group, so
+// others are left to whoever wants them.
 var wanted = []string{"cpu", "cpuset", "io", "memory", "pids"}
 
-// makeParents makes a partition and what is above it in hierarchy i.
+// makeParents makes a partition and what is above it in hierarchy i, up to the mount
+// point. What is there already stays as it is, save that controllers are turned on
+// and cpusets filled. Other daemons may make the same at once.
 func (c *Cgroups) makeParents(i int, dir string) error {
 	h := c.all[i]
 	if len(dir) <= len(h.root) {
@@ -35,7 +39,8 @@ func (c *Cgroups) makeParents(i int, dir string) error {
 }
 
 // equip readies a new group: controllers on version 2, processors and memory
-// nodes on version 1, whose cpusets start empty and unusable.
+// nodes on version 1, whose cpusets start empty and unusable (a process that is moved
+// there is refused with ENOSPC; cpuset(7)).
 func (c *Cgroups) equip(i int, dir string) error {
 	h := c.all[i]
 	if h.unified {
@@ -48,7 +53,9 @@ func (c *Cgroups) equip(i int, dir string) error {
 }
 
 // inherit makes the kernel pass a partition's settings on to what is made in
-// it, so that making a container's group takes no copying. Kernels from 5.11 on
+// it, so that making a container's group takes no copying: cgroup.clone_children for
+// cpusets, memory.use_hierarchy, without which a group's limit would not count what is
+// in groups below it. Kernels from 5.11 on
 // always account memory by hierarchy and may refuse the question.
 func (c *Cgroups) inherit(i int, dir string) error {
 	if c.all[i].unified {
@@ -71,7 +78,9 @@ func (c *Cgroups) inherit(i int, dir string) error {
 
 // enable turns the wanted controllers on for the children of parent, one by
 // one: a refused one must not take the others along. What a group really has
-// is seen when its files are used.
+// is seen when its files are used. cgroup.subtree_control shows those that are on,
+// "cpu io memory", and takes "+pids"; it refuses (EBUSY) where processes live in
+// parent itself, the rule of no internal processes.
 func enable(h *hierarchy, parent string) error {
 	var lacking []string
 	var on string
@@ -97,7 +106,7 @@ func enable(h *hierarchy, parent string) error {
 }
 
 // enableFrom enables above first: a controller reaches a group only through
-// all of its ancestors.
+// all of its ancestors. Most are on already, which writing once more does not change.
 func enableFrom(h *hierarchy, dir string, controllers []string) {
 	if len(dir) > len(h.root) {
 		enableFrom(h, path.Dir(dir), controllers)
@@ -107,8 +116,9 @@ func enableFrom(h *hierarchy, dir string, controllers []string) {
 	}
 }
 
-// fillCpuset gives an empty cpuset what its parent has. Memory nodes are
-// written last, so they alone tell whether a cpuset is filled.
+// fillCpuset gives an empty cpuset what its parent has, which is filled first. Memory
+// nodes are written last, so they alone tell whether a cpuset is filled. A partition
+// that was filled keeps what an administrator made of it since.
 func fillCpuset(h *hierarchy, dir string) error {
 	nodes, err := readValue(dir + "/cpuset.mems")
 	if err != nil {

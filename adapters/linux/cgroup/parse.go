@@ -1,9 +1,11 @@
 package cgroup
 
 // The files of counters are parsed without allocation: they are read with
-// every question for a container's state.
+// every question for a container's state. They are the kernel's own, so what is not
+// as expected counts 0 instead of failing the question.
 
-// number reads the digits at the start of text; what follows is ignored.
+// number reads the digits at the start of text; what follows is ignored. Beyond 64
+// bits it wraps; no counter gets there.
 func number(text []byte) uint64 {
 	var n uint64
 	for _, c := range text {
@@ -15,7 +17,11 @@ func number(text []byte) uint64 {
 	return n
 }
 
-// field finds the line "key number" and returns its number; 0 if there is none.
+// field finds the line "key number" and returns its number; 0 if there is none. The
+// first of several counts. What the kernel calls a flat keyed file:
+//
+//	populated 1
+//	frozen 0
 func field(text []byte, key string) uint64 {
 	for len(text) > 0 {
 		line := text

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// children lists the groups directly inside dir. A directory that has vanished
-// has none.
+// children lists the groups directly inside dir, whose only directories they are. A
+// directory that has vanished has none.
 func children(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !vanished(err) {
@@ -29,7 +29,8 @@ func children(dir string) ([]string, error) {
 
 // members lists the processes in dir and below. Processes of a foreign pid
 // namespace show as 0 and are left out. A threaded group has no list: its
-// processes are in that of its parent.
+// processes are in that of its parent (cgroup-v2, "Threads"). Groups that come and go
+// meanwhile may be missed. The error is an errno.
 func members(dir string) ([]int, error) {
 	text, err := readList(dir + "/cgroup.procs")
 	if vanished(err) {
@@ -53,6 +54,8 @@ func members(dir string) ([]int, error) {
 	return pids, nil
 }
 
+// parsePIDs reads a list of numbers, one to a line. Others than processes of this pid
+// namespace are passed over.
 func parsePIDs(text string) []int {
 	var pids []int
 	for field := range strings.FieldsSeq(text) {
@@ -63,9 +66,12 @@ func parsePIDs(text string) []int {
 	return pids
 }
 
-// populated says whether something lives in dir or below.
+// populated says whether something lives in dir or below. Processes that are dead
+// count as gone on version 2 even before they are reaped. A group that has vanished
+// holds nobody; one that cannot be read is an error, never empty.
 func populated(dir string) (bool, error) {
 	var buf [256]byte
+	// Version 2 counts what is below, too. Version 1 has no such file.
 	if text, err := readSmall(dir+"/cgroup.events", buf[:]); err == nil {
 		return eventSet(text, "populated"), nil
 	}
@@ -82,8 +88,14 @@ func populated(dir string) (bool, error) {
 // eventSet finds "key 1" in cgroup.events.
 func eventSet(text []byte, key string) bool { return field(text, key) == 1 }
 
+// lookAgain is how long waitEvents trusts in being woken. The kernel holds events
+// back that follow each other within 10 ms, and forgets them when the group is
+// removed meanwhile, as the service manager may do with what is in its units.
+const lookAgain = time.Second
+
 // waitEvents returns once the group's events show key as wished, or the group
-// is gone. The kernel wakes the reader: nothing is polled.
+// is gone. The kernel wakes whoever polls cgroup.events when a line of it changes
+// (admin-guide/cgroup-v2), not when the group goes: hence lookAgain.
 func waitEvents(ctx context.Context, dir, key string, wish bool) error {
 	file, err := os.Open(dir + "/cgroup.events")
 	if vanished(err) {
@@ -93,33 +105,42 @@ func waitEvents(ctx context.Context, dir, key string, wish bool) error {
 		return failed(err, "unable to watch control group '%s'", dir)
 	}
 	defer file.Close()
-	conn, err := file.SyscallConn()
-	if err != nil {
+	defer context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })()
+	for err = os.ErrDeadlineExceeded; errors.Is(err, os.ErrDeadlineExceeded); {
+		_ = file.SetReadDeadline(time.Now().Add(lookAgain))
+		if ctx.Err() != nil {
+			return stopped(ctx.Err(), "control group '%s' did not become %s=%t", dir, key, wish)
+		}
+		err = awaitEvent(file, key, wish)
+	}
+	if err != nil && !vanished(err) {
 		return failed(err, "unable to watch control group '%s'", dir)
 	}
-	defer context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })()
-	var inner error
-	err = conn.Read(func(fd uintptr) bool {
-		var buf [256]byte
-		n, failure := again(func() (int, error) { return unix.Pread(int(fd), buf[:], 0) })
-		inner = failure
-		return failure != nil || eventSet(buf[:n], key) == wish
-	})
-	switch {
-	case inner != nil && !vanished(inner):
-		return failed(inner, "unable to watch control group '%s'", dir)
-	case inner != nil || err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return stopped(ctx.Err(), "control group '%s' did not become %s=%t", dir, key, wish)
-	}
-	return failed(err, "unable to watch control group '%s'", dir)
+	return nil
 }
 
-// waitProcess returns when the process has ended; at once if there is none.
+// awaitEvent is nil when the open cgroup.events shows key as wished. Each look
+// reads from the start, which is also what lets the kernel tell the next change.
+func awaitEvent(file *os.File, key string, wish bool) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failure error
+	err = conn.Read(func(fd uintptr) bool {
+		var buf [256]byte
+		var n int
+		n, failure = again(func() (int, error) { return unix.Pread(int(fd), buf[:], 0) })
+		return failure != nil || eventSet(buf[:n], key) == wish
+	})
+	return errors.Join(failure, err)
+}
+
+// waitProcess returns when the process has ended; at once if there is none. It need
+// not be a child, and is not reaped. Aborted or Timeout if ctx ends first.
 func waitProcess(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+	if noProcess(err) {
 		return nil
 	}
 	if err != nil {
@@ -146,7 +167,8 @@ func waitProcess(ctx context.Context, pid int) error {
 	return nil
 }
 
-// pauses are the waits between attempts where the kernel has no event to offer.
+// pauses are the waits between attempts where the kernel has no event to offer: from
+// 0.1 ms, doubled up to 20 ms. The zero value is the start.
 type pauses struct{ next time.Duration }
 
 // wait sleeps a little longer each time; it fails when the context ends.

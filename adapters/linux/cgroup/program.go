@@ -6,7 +6,6 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,14 +16,22 @@ const (
 	mapName     = "virtlxc_devlist"
 
 	// leastRoom is the least number of entries a map is made for. Room beyond
-	// what is needed lets hot-plug work by an update of the map.
+	// what is needed lets hot-plug work by an update of the map, for which the
+	// program need not be verified anew.
 	leastRoom = 64
-	mostRoom  = 64 << 10
+	// mostRoom keeps a definition with very many devices from taking the kernel's
+	// memory: 64 Ki entries are some megabytes.
+	mostRoom = 64 << 10
 )
 
 // allowByProgram brings the list of the program on a version 2 group to the
 // wished state. It keeps nothing in the daemon: the program is found on the
-// group, its map through the program.
+// group, its map through the program. fresh saves the search in a group that has
+// none. A group without a program allows what its ancestors allow; programs of
+// ancestors, the service manager's among them, are asked too and are left alone.
+//
+// Needs CAP_SYS_ADMIN, or CAP_BPF and CAP_NET_ADMIN (capabilities(7)), and a version 2 tree; System with the errno
+// where the kernel refuses.
 func allowByProgram(dir string, list deviceList, fresh bool) error {
 	fd, err := openAt(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -54,7 +61,7 @@ func allowByProgram(dir string, list deviceList, fresh bool) error {
 }
 
 // findProgram returns our program on the group, nil if there is none. The
-// caller closes it.
+// caller closes it. Programs that go between the list and the look are passed over.
 func findProgram(fd int) (*ebpf.Program, error) {
 	result, err := link.QueryPrograms(link.QueryOptions{Target: fd, Attach: ebpf.AttachCGroupDevice})
 	if err != nil {
@@ -76,65 +83,10 @@ func findProgram(fd int) (*ebpf.Program, error) {
 	return nil, nil
 }
 
-// updateMap changes the map of an attached program: what is new first, so that
-// nothing allowed by both lists is ever refused. False: the map has no room.
-func updateMap(program *ebpf.Program, list deviceList) (bool, error) {
-	rules, err := programMap(program)
-	if err != nil || rules == nil {
-		return false, err
-	}
-	defer rules.Close()
-	var (
-		key    deviceKey
-		rights uint32
-		old    []deviceKey
-	)
-	for entries := rules.Iterate(); entries.Next(&key, &rights); {
-		if _, ok := list[key]; !ok {
-			old = append(old, key)
-		}
-	}
-	if uint32(len(list)+len(old)) > rules.MaxEntries() {
-		return false, nil
-	}
-	for key, rights := range list {
-		if err := rules.Put(key, rights); err != nil {
-			return false, err
-		}
-	}
-	for _, key := range old {
-		if err := rules.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// programMap opens the map our program looks into, nil if it is not as we make
-// it today: then a new program takes the place of the old one.
-func programMap(program *ebpf.Program) (*ebpf.Map, error) {
-	info, err := program.Info()
-	if err != nil {
-		return nil, err
-	}
-	ids, ok := info.MapIDs()
-	if !ok || len(ids) != 1 {
-		return nil, nil
-	}
-	rules, err := ebpf.NewMapFromID(ids[0])
-	if err != nil {
-		return nil, err
-	}
-	if rules.Type() != ebpf.Hash || rules.KeySize() != 12 || rules.ValueSize() != 4 {
-		_ = rules.Close()
-		return nil, nil
-	}
-	return rules, nil
-}
-
 // attachProgram loads a program with its list and attaches it, in one step in
 // place of the one before if there is one. The group keeps both alive from then
-// on; we need no descriptor.
+// on; we need no descriptor. Several programs may be on a group (BPF_F_ALLOW_MULTI)
+// and all must allow a device, so adding one instead could only take rights away.
 func attachProgram(fd int, list deviceList, before *ebpf.Program) error {
 	rules, err := newMap(list)
 	if err != nil {
@@ -161,30 +113,15 @@ func attachProgram(fd int, list deviceList, before *ebpf.Program) error {
 	return link.RawAttachProgram(options)
 }
 
-// newMap makes a hash map with twice the room the list needs. Entries take
-// memory as they come.
-func newMap(list deviceList) (*ebpf.Map, error) {
-	if len(list) > mostRoom/2 {
-		return nil, unix.E2BIG
-	}
-	// Needed by kernels before 5.11 only, where it lifts this process's limit.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, err
-	}
-	spec := &ebpf.MapSpec{
-		Name: mapName, Type: ebpf.Hash, KeySize: 12, ValueSize: 4,
-		MaxEntries: uint32(max(leastRoom, 2*len(list))), Flags: unix.BPF_F_NO_PREALLOC,
-	}
-	for key, rights := range list {
-		spec.Contents = append(spec.Contents, ebpf.MapKV{Key: key, Value: rights})
-	}
-	return ebpf.NewMap(spec)
-}
-
 // deviceProgram answers 1 if all requested rights are in the entries for the
 // device, for its major with any minor, its minor with any major, and any.
 //
 //	R6 context  R7 rights found  stack -12: the key (type, major, minor)
+//
+// The context is struct bpf_cgroup_dev_ctx: access_type, which has the type in its
+// lower and the rights asked for in its upper 16 bits, then major and minor. No right
+// but those asked for is looked at, and all of them must be found: a rule for reading
+// does not let somebody open for reading and writing.
 func deviceProgram(rules int) asm.Instructions {
 	const key, major, minor = -12, -8, -4
 	program := asm.Instructions{
@@ -212,7 +149,8 @@ func deviceProgram(rules int) asm.Instructions {
 	)
 }
 
-// loadNumber puts a number of the request, or "any", into the key.
+// loadNumber puts a number of the request, or "any", into the key: from is where it is
+// in the context, to where it goes on the stack.
 func loadNumber(any bool, from, to int16) asm.Instructions {
 	if any {
 		return asm.Instructions{asm.StoreImm(asm.RFP, to, -1, asm.Word)}

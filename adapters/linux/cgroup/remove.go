@@ -10,7 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove: see ports.Cgroup. Groups that were made inside go too.
+// Remove: see ports.Cgroup. Groups that were made inside go too. It tries at once,
+// whatever ctx says, and then waits for the last process, or for the kernel to be done
+// with one that has ended (EBUSY). Aborted or Timeout if ctx ends first: hierarchies in
+// which nothing lived are gone by then, and Remove can be called again. Afterwards
+// Usage answers NotFound.
 func (g *Group) Remove(ctx context.Context) error {
 	for pause := (pauses{}); ; {
 		busy, err := g.removeAll()
@@ -31,7 +35,9 @@ func (g *Group) Remove(ctx context.Context) error {
 	}
 }
 
-// removeAll tries every hierarchy and returns the first directory that is busy.
+// removeAll tries every hierarchy and returns the first directory that is busy: on
+// hosts with a version 2 tree mostly that one, whose events can be waited for. An error
+// other than busy does not keep it from trying the rest.
 func (g *Group) removeAll() (busy string, err error) {
 	for _, dir := range g.dirs {
 		switch failure := removeTree(dir); {
@@ -74,10 +80,12 @@ func (g *Group) waitEmpty(ctx context.Context, dir string, pause *pauses) error 
 	return waitProcess(ctx, pids[0])
 }
 
+// inUse: processes (EBUSY) or other groups (ENOTEMPTY, on some kernels EBUSY too).
 func inUse(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) }
 
 // removeTree removes a group and those inside, deepest first. What is gone is
-// fine.
+// fine. Files in it are the kernel's and go with it. It ends at the first group that
+// is in use, with the errno; those that went before stay gone.
 func removeTree(dir string) error {
 	err := unix.Rmdir(dir)
 	if err == nil || vanished(err) {
@@ -106,29 +114,30 @@ func removeTree(dir string) error {
 
 // Sweep: see ports.Cgroups. It looks into standard partitions, those with the
 // partition suffix and the service manager's slices, and takes nothing but
-// groups, and scopes with a group, named like a container's.
+// groups, and scopes with a group, named like a container's. What resists is left and
+// told in the error, next to the paths of what went; the rest is done all the same. A
+// path is among them when the group is gone from every hierarchy.
 func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) ([]string, error) {
 	var removed []string
+	var failures []error
 	for _, where := range c.leftovers() {
 		if err := ctx.Err(); err != nil {
-			return removed, stopped(err, "unable to look through all control groups")
+			return removed, errors.Join(append(failures, stopped(err, "unable to look through all control groups"))...)
 		}
 		if keep(where) {
 			continue
 		}
 		gone, err := c.group(where).sweep()
-		if err != nil {
-			return removed, err
-		}
 		if gone {
 			removed = append(removed, where)
 		}
+		failures = append(failures, err)
 	}
-	return removed, nil
+	return removed, errors.Join(failures...)
 }
 
 // sweep removes the group if nothing lives in it anywhere. One that somebody
-// enters meanwhile is left.
+// enters meanwhile is left: the kernel removes no group in which somebody is.
 func (g *Group) sweep() (bool, error) {
 	if _, inside := g.scope(); inside {
 		return g.sweepScope()
@@ -143,7 +152,8 @@ func (g *Group) sweep() (bool, error) {
 	return busy == "" && err == nil, err
 }
 
-// leftovers lists the groups of containers in any hierarchy, in order.
+// leftovers lists the groups of containers in any hierarchy, in order, each once.
+// Directories that cannot be read are passed over.
 func (c *Cgroups) leftovers() []string {
 	var found []string
 	for _, h := range c.all {
@@ -162,7 +172,8 @@ func (c *Cgroups) leftovers() []string {
 	return slices.Compact(found)
 }
 
-// maxDepth bounds how deep partitions are looked for.
+// maxDepth bounds how deep partitions are looked for: nobody nests them so, but a
+// process inside one might.
 const maxDepth = 32
 
 // walkPartitions visits containers' groups, and partitions after what is in them.
@@ -199,7 +210,7 @@ func (c *Cgroups) walk(h *hierarchy, visit func(dir string, leaf bool), isLeaf f
 }
 
 // Close removes the directories of this daemon's own base in which nothing is
-// left. Containers that go on running keep theirs. Of the host's own partitions only
+// left; it may be called twice. Containers that go on running keep theirs. Of the host's own partitions only
 // the one for controllers was made for the daemon: it goes if none is in it, and the
 // standard partition around it if that was all it was for.
 func (c *Cgroups) Close() error {

@@ -30,8 +30,9 @@ const (
 
 var _ ports.CgroupScopes = (*Cgroups)(nil)
 
-// Weight turns cpu shares into what the cpu controller counts in, for whoever sets
-// them elsewhere: a weight if it is on version 2, else the shares.
+// Weight turns cpu shares (2 ... 262144) into what the cpu controller counts in, for
+// whoever sets them elsewhere: a weight (1 ... 10000, where 1024 shares are 100) if it
+// is on version 2, else the shares.
 func (c *Cgroups) Weight(shares uint64) (value uint64, unified bool) {
 	if i, ok := c.by["cpu"]; ok && c.all[i].unified {
 		return cgroup2.ConvertCPUSharesToCgroupV2Value(shares), true
@@ -39,10 +40,16 @@ func (c *Cgroups) Weight(shares uint64) (value uint64, unified bool) {
 	return shares, false
 }
 
-// PathIn: see ports.CgroupScopes.
+// PathIn: see ports.CgroupScopes. It does not check the scope; CreateIn does.
 func (c *Cgroups) PathIn(scope string) string { return c.base + scope + "/" + insideScope }
 
-// CreateIn: see ports.CgroupScopes. NotFound if holder is not in the scope.
+// CreateIn: see ports.CgroupScopes. InvalidArgument if scope is no scope's path,
+// NotFound if holder is not in it, Busy if its processes multiply faster than they are
+// moved, or something lives in a group of that name. On failure the holder may have
+// been moved, which it can be again; the group is nowhere.
+//
+// The unit must be delegated (systemd's Delegate=): then the manager leaves alone what
+// is below it.
 func (c *Cgroups) CreateIn(ctx context.Context, scope string, holder int) (ports.Cgroup, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stopped(err, "unable to create a control group")
@@ -67,7 +74,8 @@ func (c *Cgroups) CreateIn(ctx context.Context, scope string, holder int) (ports
 }
 
 // moveHolder empties the scope wherever the service manager put the holder into
-// it. Other hierarchies are those it does not know.
+// it. Other hierarchies are those it does not know. NotFound if the holder is in none:
+// it has ended, or the unit is another's.
 func (c *Cgroups) moveHolder(g *Group, holder int) error {
 	held := false
 	for i, dir := range g.dirs {
@@ -87,7 +95,9 @@ func (c *Cgroups) moveHolder(g *Group, holder int) error {
 const moveTries = 16
 
 // moveAside moves all processes of a scope into the group beside the
-// container's, and says whether the holder is there.
+// container's, and says whether the holder is there. Only then can controllers be
+// turned on for what is in the scope. It looks again until the scope is empty: a child
+// is born where its parent is, which may be the scope still. Moved twice is fine.
 func (c *Cgroups) moveAside(i int, scope string, holder int) (held bool, err error) {
 	aside := scope + "/" + holderGroup
 	for range moveTries {
@@ -112,6 +122,7 @@ func (c *Cgroups) moveAside(i int, scope string, holder int) (held bool, err err
 	return false, fault.New(fault.Busy, fault.ControlGroup, "the processes of '%s' multiply", scope)
 }
 
+// classifyList names the directory whose list could not be read.
 func classifyList(err error, dir string) error {
 	if err == nil {
 		return nil
@@ -120,7 +131,7 @@ func classifyList(err error, dir string) error {
 }
 
 // makeAside makes the holder's group. On version 2 it gets no controllers of
-// its own: they can only be turned on once the scope is empty.
+// its own: they can only be turned on once the scope is empty (no internal processes).
 func (c *Cgroups) makeAside(i int, dir string) error {
 	if err := unix.Mkdir(dir, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 		return failed(err, "unable to create control group '%s'", dir)
@@ -131,7 +142,8 @@ func (c *Cgroups) makeAside(i int, dir string) error {
 	return c.equip(i, dir)
 }
 
-// own lists the processes directly in dir; none if it does not exist.
+// own lists the processes directly in dir; none if it does not exist. The error is an
+// errno.
 func own(dir string) ([]int, error) {
 	text, err := readList(dir + "/cgroup.procs")
 	if vanished(err) {
@@ -140,7 +152,8 @@ func own(dir string) ([]int, error) {
 	return parsePIDs(text), err
 }
 
-// scope is the path of the unit that the group is in, if it is in one.
+// scope is the path of the unit that the group is in, if it is in one: what CreateIn
+// was given, below the base.
 func (g *Group) scope() (string, bool) {
 	above, name := path.Split(g.path)
 	above = strings.TrimSuffix(above, "/")
@@ -201,7 +214,8 @@ func (g *Group) sweepScope() (bool, error) {
 	return gone, nil
 }
 
-// walkSlices visits the scopes of containers, and slices after what is in them.
+// walkSlices visits the scopes of containers, and slices after what is in them, as
+// machine.slice/machine-web.slice/machine-lxc\x2d1\x2dweb.scope (systemd.slice(5)).
 func (c *Cgroups) walkSlices(h *hierarchy, visit func(dir string, isScope bool)) {
 	c.walk(h, visit,
 		func(name string) bool {

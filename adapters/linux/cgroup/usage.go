@@ -10,7 +10,8 @@ import (
 	"virtlxcd/domain/usage"
 )
 
-// The files that Usage reads. A version has one or the other of some.
+// The files that Usage reads. A version has one or the other of some; a controller
+// that is missing leaves its numbers 0.
 const (
 	cpuStat = iota // version 2: all of the processor time
 	cpuTotal
@@ -25,13 +26,14 @@ const (
 	counterFiles
 )
 
-// nanosecondsPerTick is the unit of cpuacct.stat: 100 ticks per second on every
-// architecture in use.
+// nanosecondsPerTick is the unit of cpuacct.stat: USER_HZ, 100 ticks per second on
+// every architecture in use, whatever the kernel counts in itself (time(7)).
 const nanosecondsPerTick = 10_000_000
 
 // counters are the open files of a group's counters. They are opened by the
 // first reading, and read under the shared lock so that a number that close
-// has given back is never read.
+// has given back is never read. That is the one lock held over I/O here: the kernel
+// makes up what is read, and nobody waits for a disk.
 type counters struct {
 	mu     sync.RWMutex
 	fds    [counterFiles]int32 // 0: not there
@@ -39,7 +41,11 @@ type counters struct {
 	closed bool
 }
 
-// Usage: see ports.Cgroup. NotFound once the group is gone.
+// Usage: see ports.Cgroup. Safe from any goroutine. Times are in nanoseconds since the
+// group was made, of all processes it ever had; memory and swap in bytes, as they are
+// now, with the groups inside. HasSwap is false where swap is not counted. On version 2
+// it allocates nothing. NotFound once the group is gone, also while it is being removed;
+// it never waits. The context is not looked at.
 func (g *Group) Usage(context.Context) (usage.Usage, error) {
 	u, err := g.readCounters()
 	if err != nil || g.unified() {
@@ -51,6 +57,7 @@ func (g *Group) Usage(context.Context) (usage.Usage, error) {
 	return u, err
 }
 
+// readCounters reads what is open, and opens at the first call.
 func (g *Group) readCounters() (usage.Usage, error) {
 	c := &g.counters
 	c.mu.RLock()
@@ -75,7 +82,8 @@ func (g *Group) readCounters() (usage.Usage, error) {
 	return u, nil
 }
 
-// openCounters opens what this host has. A group without any file is gone.
+// openCounters opens what this host has. A group without any file is gone. On failure
+// nothing is open and the next call tries again.
 func (g *Group) openCounters() error {
 	c := &g.counters
 	c.mu.Lock()
@@ -106,7 +114,14 @@ func (g *Group) openCounters() error {
 }
 
 // counterPaths says where each number is on this host. Processor time comes
-// from version 1 where that counts it.
+// from version 1 where that counts it. On version 2 cpu.stat is in every group, with
+// the cpu controller or without; memory.* and pids.current come with theirs:
+//
+//	cpu.stat        usage_usec 12 / user_usec 8 / system_usec 4, microseconds
+//	cpuacct.usage   123456789, nanoseconds
+//	cpuacct.stat    user 3 / system 4, ticks
+//	memory.events   low 0 / high 0 / max 0 / oom 3 / oom_kill 2
+//	memory.oom_control  oom_kill_disable 0 / under_oom 0 / oom_kill 9
 func (g *Group) counterPaths() (paths [counterFiles]string) {
 	if dir, _, ok := g.dir("cpuacct"); ok {
 		paths[cpuTotal], paths[cpuSplit] = dir+"/cpuacct.usage", dir+"/cpuacct.stat"
@@ -134,7 +149,8 @@ func (g *Group) counterPaths() (paths [counterFiles]string) {
 	return paths
 }
 
-// close ends all reading, for good.
+// close ends all reading, for good. It waits for those who read, and may be called
+// twice.
 func (c *counters) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,6 +158,7 @@ func (c *counters) close() {
 	c.drop()
 }
 
+// drop closes the files. The caller holds the lock.
 func (c *counters) drop() {
 	for which, fd := range c.fds {
 		if fd != 0 {
@@ -151,7 +168,8 @@ func (c *counters) drop() {
 	}
 }
 
-// read fills in what there is a file for.
+// read fills in what there is a file for. 512 bytes hold every line that is wanted:
+// they come first. A file whose group is gone answers ENODEV, open or not.
 func (c *counters) read() (usage.Usage, error) {
 	var (
 		u   usage.Usage
@@ -174,7 +192,8 @@ func (c *counters) read() (usage.Usage, error) {
 }
 
 // note puts the content of one file into u. Files come in the order of their
-// constants, so memory is known when memory plus swap is.
+// constants, so memory is known when memory plus swap is. The two are read one after
+// the other: the sum may be less by then, and swap is never below 0.
 func note(u *usage.Usage, which int, text []byte) {
 	switch which {
 	case cpuStat:

@@ -1,7 +1,10 @@
 // Package loop is the controller's event loop: epoll for what can be polled,
 // inotify for the opening of terminals (epoll(7), inotify(7)).
 //
-// It is linked into the controller and therefore uses raw system calls only.
+// It is linked into the controller and therefore uses raw system calls only: the
+// runtime's poller, os and net would make every controller larger. For the same
+// reason there is no wake-up from outside: whatever the controller reacts to, the
+// death of a child among it, arrives on some descriptor.
 package loop
 
 import (
@@ -11,16 +14,20 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Loop implements hold.Descriptors. It belongs to one goroutine.
+// Loop implements hold.Descriptors. It belongs to one goroutine, takes over no
+// descriptor it is given, and lasts as long as its process: there is no Close.
 type Loop struct {
 	epoll   int
 	inotify int
-	watched map[hold.FD]uint32 // events asked for
-	opens   map[int32]hold.FD  // inotify watch -> terminal
+	// Events asked for, as epoll_ctl(2) has them. Also tells descriptors that were
+	// forgotten in the round that is being dispatched.
+	watched map[hold.FD]uint32
+	opens   map[int32]hold.FD // inotify watch -> terminal
 	load    func(plan int) (*step.Script, bool)
 }
 
-// New makes a loop. load reads a script from sealed memory.
+// New makes a loop that watches nothing yet. load reads a script from sealed
+// memory and answers Load. The error is an errno; nothing is open then.
 func New(load func(plan int) (*step.Script, bool)) (*Loop, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -36,7 +43,11 @@ func New(load func(plan int) (*step.Script, bool)) (*Loop, error) {
 	return l, nil
 }
 
-// Run waits for events and dispatches them until goOn says no.
+// Run waits for events and dispatches them until goOn says no, which is asked
+// before each round: up to 32 events may be dispatched in between. It waits without
+// limit, and a signal only makes it ask goOn again. dispatch may watch, forget and
+// close whatever it likes, and must not block. Run fails, with an errno, only when
+// epoll itself does; the loop cannot be used any more then.
 func (l *Loop) Run(dispatch func(hold.FD, hold.Happening), goOn func() bool) error {
 	var events [32]unix.EpollEvent
 	for goOn() {
@@ -59,6 +70,8 @@ func (l *Loop) Run(dispatch func(hold.FD, hold.Happening), goOn func() bool) err
 	return nil
 }
 
+// happening: a hang-up and an error are told whether asked for or not
+// (epoll_ctl(2)), and are one to the controller: the other side is gone.
 func happening(events uint32) hold.Happening {
 	return hold.Happening{
 		Readable: events&unix.EPOLLIN != 0,
@@ -68,7 +81,9 @@ func happening(events uint32) hold.Happening {
 }
 
 // Watch implements hold.Descriptors. Asking for the same again does nothing: a
-// change would tell an edge once more.
+// change would tell an edge once more. The first call makes fd non-blocking, which
+// counts for everybody who shares it. A descriptor that cannot be waited for (a
+// plain file) is never told of; Forget it like any other.
 func (l *Loop) Watch(fd hold.FD, want hold.Interest) {
 	var events uint32
 	if want.Read {
@@ -93,7 +108,9 @@ func (l *Loop) Watch(fd hold.FD, want hold.Interest) {
 	l.watched[fd] = events
 }
 
-// Forget implements hold.Descriptors.
+// Forget implements hold.Descriptors. It comes before Close: the number may come
+// back as that of another descriptor. Events of this round that were not dispatched
+// yet are dropped. Forgetting what is not watched does nothing.
 func (l *Loop) Forget(fd hold.FD) {
 	if _, known := l.watched[fd]; known {
 		unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(fd), nil)
@@ -107,26 +124,29 @@ func (l *Loop) Forget(fd hold.FD) {
 	}
 }
 
-// Close implements hold.Descriptors.
+// Close implements hold.Descriptors. It does not forget.
 func (l *Loop) Close(fd hold.FD) {
 	if fd != hold.None {
 		unix.Close(int(fd))
 	}
 }
 
-// Load implements hold.Descriptors.
+// Load implements hold.Descriptors, by what New was given.
 func (l *Loop) Load(plan hold.FD) (*step.Script, bool) { return l.load(int(plan)) }
 
-// Read implements hold.Descriptors.
+// Read implements hold.Descriptors. A terminal whose other end is closed answers
+// EIO (pty(7)): the end, as is every error but EAGAIN.
 func (l *Loop) Read(fd hold.FD, into []byte) (n int, again bool) {
 	return transfer(unix.Read, fd, into)
 }
 
-// Write implements hold.Descriptors.
+// Write implements hold.Descriptors. An error, EPIPE among them, is n 0 without
+// again; the runtime keeps SIGPIPE away (os/signal).
 func (l *Loop) Write(fd hold.FD, from []byte) (n int, again bool) {
 	return transfer(unix.Write, fd, from)
 }
 
+// transfer makes one call, again if a signal came in between.
 func transfer(call func(int, []byte) (int, error), fd hold.FD, bytes []byte) (n int, again bool) {
 	for {
 		n, err := call(int(fd), bytes)

@@ -110,3 +110,105 @@ func TestATerminalThatIsOpened(t *testing.T) {
 	l.Forget(master)
 	assert.Empty(t, l.opens)
 }
+
+func TestTellsWhatIsWritable(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	l.Watch(write, hold.Interest{})
+	chunk := make([]byte, 4096)
+	for again := false; !again; {
+		_, again = l.Write(write, chunk)
+	}
+	l.Watch(write, hold.Interest{Write: true}) // nothing to tell: it is full
+	l.Watch(read, hold.Interest{Read: true})
+	rounds(t, l, 1, func(fd hold.FD, happened hold.Happening) {
+		assert.Equal(t, read, fd)
+		for again := false; !again; {
+			_, again = l.Read(read, chunk)
+		}
+	})
+	rounds(t, l, 1, func(fd hold.FD, happened hold.Happening) {
+		assert.Equal(t, write, fd)
+		assert.Equal(t, hold.Happening{Writable: true}, happened)
+	})
+}
+
+// TestAnInterestReplacesTheOneBefore: what is no longer asked for is not told.
+func TestAnInterestReplacesTheOneBefore(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	other, signal := pipe(t)
+	l.Watch(read, hold.Interest{Read: true})
+	l.Write(write, []byte("x"))
+	l.Watch(read, hold.Interest{})
+	l.Watch(other, hold.Interest{Read: true})
+	l.Write(signal, []byte("x"))
+	rounds(t, l, 2, func(fd hold.FD, _ hold.Happening) { assert.Equal(t, other, fd) })
+}
+
+// TestAHangUpIsToldUnasked: the kernel reports it whatever one waits for.
+func TestAHangUpIsToldUnasked(t *testing.T) {
+	l := newLoop(t)
+	var ends [2]int
+	require.NoError(t, unix.Pipe2(ends[:], unix.O_CLOEXEC))
+	defer unix.Close(ends[1])
+	l.Watch(hold.FD(ends[1]), hold.Interest{})
+	unix.Close(ends[0])
+	rounds(t, l, 1, func(_ hold.FD, happened hold.Happening) {
+		assert.Equal(t, hold.Happening{HungUp: true}, happened)
+	})
+}
+
+func TestReadingAndWritingAtTheEnd(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	l.Close(hold.None) // fine
+	for name, row := range map[string]struct {
+		call  func() (int, bool)
+		n     int
+		again bool
+	}{
+		"no descriptor to read":  {func() (int, bool) { return l.Read(hold.None, make([]byte, 1)) }, 0, false},
+		"no descriptor to write": {func() (int, bool) { return l.Write(hold.None, []byte("x")) }, 0, false},
+		"wrong end":              {func() (int, bool) { return l.Write(read, []byte("x")) }, 0, false},
+		"something":              {func() (int, bool) { return l.Write(write, []byte("xy")) }, 2, false},
+	} {
+		n, again := row.call()
+		assert.Equal(t, row.n, n, name)
+		assert.Equal(t, row.again, again, name)
+	}
+}
+
+// TestForgetLeavesTheDescriptorOpen: it is the caller's, and can be watched again.
+func TestForgetLeavesTheDescriptorOpen(t *testing.T) {
+	l := newLoop(t)
+	read, write := pipe(t)
+	l.Watch(read, hold.Interest{Read: true})
+	l.Forget(read)
+	l.Forget(read)
+	l.Write(write, []byte("x"))
+	l.Watch(read, hold.Interest{Read: true})
+	rounds(t, l, 1, func(fd hold.FD, _ hold.Happening) { assert.Equal(t, read, fd) })
+	assert.Len(t, l.watched, 2, "it and inotify")
+}
+
+func TestRunEndsWithoutWaiting(t *testing.T) {
+	require.NoError(t, newLoop(t).Run(nil, func() bool { return false }))
+}
+
+func TestRunFailsWithoutItsDescriptors(t *testing.T) {
+	l := &Loop{epoll: -1}
+	require.ErrorIs(t, l.Run(nil, func() bool { return true }), unix.EBADF)
+}
+
+func TestLoadPassesOn(t *testing.T) {
+	want := new(step.Script)
+	l, err := New(func(plan int) (*step.Script, bool) { return want, plan == 7 })
+	require.NoError(t, err)
+	defer func() { unix.Close(l.epoll); unix.Close(l.inotify) }()
+	got, ok := l.Load(7)
+	assert.Same(t, want, got)
+	assert.True(t, ok)
+	_, ok = l.Load(8)
+	assert.False(t, ok)
+}

@@ -9,11 +9,14 @@ import (
 	"virtlxcd/domain/device"
 )
 
-// defaultMetric is that of routes written without one.
+// defaultMetric is that of routes written without one, as in the document (route's
+// attribute metric); the kernel's own default would be 0 for IPv4 and 1024 for IPv6.
 const defaultMetric = 1
 
 // address gives a link its addresses and routes, in this order: gateways are
-// reached through the networks of addresses.
+// reached through the networks of addresses. InvalidArgument for what no kernel would
+// take, System with the errno for what this one refuses (ENETUNREACH: the gateway is in
+// no network of the link). What was set before stays; the caller removes the link.
 func address(handle *netlink.Handle, name string, index int, addresses []device.Address, routes []device.Route) error {
 	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name, Index: index}}
 	for _, wish := range addresses {
@@ -39,7 +42,8 @@ func address(handle *netlink.Handle, name string, index int, addresses []device.
 }
 
 // toAddr: the broadcast address of an IPv4 network is worked out by the
-// library unless one is set; the zero address stands for none.
+// library unless one is set; the zero address stands for none, as between two points.
+// IPv4 written as IPv6 (::ffff:a.b.c.d) is IPv4. A zone is dropped.
 func toAddr(wish device.Address) (*netlink.Addr, error) {
 	ip := wish.IP.Unmap()
 	if !ip.IsValid() {
@@ -69,6 +73,7 @@ func toAddr(wish device.Address) (*netlink.Addr, error) {
 	return addr, nil
 }
 
+// toNet keeps the whole address, not just its network.
 func toNet(ip netip.Addr, prefix int) (*net.IPNet, error) {
 	if prefix > ip.BitLen() || prefix < 0 {
 		return nil, invalid("%d is no prefix length for address %s", prefix, ip)
@@ -77,7 +82,9 @@ func toNet(ip netip.Addr, prefix int) (*net.IPNet, error) {
 }
 
 // toRoute: what is left of the destination beyond its prefix is ignored, as in
-// "to any address near this one".
+// "to any address near this one". Without a destination it is the default route of the
+// gateway's family. The kernel would take an IPv4 destination by an IPv6 gateway
+// (RTA_VIA); the interface has no way to say so, and it is a mistake there.
 func toRoute(wish device.Route) (*netlink.Route, error) {
 	gateway := wish.Gateway.Unmap()
 	if !gateway.IsValid() {
@@ -89,6 +96,9 @@ func toRoute(wish device.Route) (*netlink.Route, error) {
 		if gateway.Is6() {
 			to = netip.IPv6Unspecified()
 		}
+	}
+	if to.Is4() != gateway.Is4() {
+		return nil, invalid("destination %s and gateway %s of a route are of different families", to, gateway)
 	}
 	prefix, err := routePrefix(wish, to)
 	if err != nil {
@@ -107,7 +117,7 @@ func toRoute(wish device.Route) (*netlink.Route, error) {
 }
 
 // routePrefix: written, from the netmask, none for the default route, or the
-// family's default.
+// family's default. A prefix of 0 next to a netmask counts as not written.
 func routePrefix(wish device.Route, to netip.Addr) (int, error) {
 	switch {
 	case wish.Prefix >= 0 && !(wish.Prefix == 0 && wish.Netmask.IsValid()):

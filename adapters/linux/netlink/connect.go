@@ -16,7 +16,15 @@ import (
 )
 
 // Connect: see ports.Links. A guest end without addresses stays down unless
-// the link's state is written as up.
+// the link's state is written as up. The index is the host end's.
+//
+// The reservation of the host name ends with the call, whatever comes of it: from here
+// on the link itself has the name. netns stays the caller's and is not waited for.
+//
+// UnsupportedConfig for kinds other than bridge and ethernet, InvalidArgument for names
+// and addresses that cannot be, System with the errno from the kernel (EEXIST: the name
+// is in use by what will not go), Aborted or Timeout if ctx ended while a predecessor
+// was dying.
 func (l *Links) Connect(ctx context.Context, link device.Link, netns *os.File) (index int, err error) {
 	defer l.forget(link.HostName)
 	if err := ctx.Err(); err != nil {
@@ -31,6 +39,7 @@ func (l *Links) Connect(ctx context.Context, link device.Link, netns *os.File) (
 			return 0, noBridge(err, link)
 		}
 	}
+	// From here on there is something to be undone.
 	if err := l.make(ctx, link, bridge, netns); err != nil {
 		return 0, err
 	}
@@ -46,12 +55,15 @@ func (l *Links) Connect(ctx context.Context, link device.Link, netns *os.File) (
 	return index, nil
 }
 
-// noBridge is worded as clients know it.
+// noBridge is worded as clients know it. ENODEV: there is no link of that name;
+// EOPNOTSUPP: it is none that takes ports.
 func noBridge(err error, link device.Link) error {
 	return failed(err, "Unable to add bridge %s port %s", link.Source, link.HostName)
 }
 
-// make makes the pair, waiting for a dying predecessor.
+// make makes the pair, waiting for a dying predecessor: a link goes some time after the
+// last process of its namespace, and a container that is started again at once meets
+// its own.
 func (l *Links) make(ctx context.Context, link device.Link, bridge int, netns *os.File) error {
 	for retried := false; ; {
 		err := l.execute(pairRequest(link, bridge, netns))
@@ -79,7 +91,8 @@ func (l *Links) make(ctx context.Context, link device.Link, bridge int, netns *o
 	}
 }
 
-// classify leaves faults alone and reports an errno.
+// classify leaves faults alone and reports an errno: EPERM without CAP_NET_ADMIN, EINVAL
+// for an MTU that a pair cannot have, EADDRNOTAVAIL for a hardware address of a group.
 func classify(err error, link device.Link) error {
 	var known *fault.Error
 	if errors.As(err, &known) {
@@ -88,7 +101,18 @@ func classify(err error, link device.Link) error {
 	return failed(err, "unable to make link '%s'", link.HostName)
 }
 
-// pairRequest is the one message that makes a pair.
+// pairRequest is the one message that makes a pair (rtnetlink(7), veth(4)):
+//
+//	ifinfomsg, up
+//	IFLA_IFNAME, IFLA_MASTER, IFLA_MTU      of the host end
+//	IFLA_LINKINFO
+//	  IFLA_INFO_KIND "veth"
+//	  IFLA_INFO_DATA
+//	    VETH_INFO_PEER: ifinfomsg, down
+//	      IFLA_IFNAME, IFLA_NET_NS_FD, IFLA_ADDRESS, IFLA_MTU     of the guest end
+//
+// netns must stay open until the message is answered. NLM_F_EXCL makes a name that is
+// taken EEXIST instead of a change of whatever has it.
 func pairRequest(link device.Link, bridge int, netns *os.File) *nl.NetlinkRequest {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
 	host := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -115,7 +139,8 @@ func pairRequest(link device.Link, bridge int, netns *os.File) *nl.NetlinkReques
 	return req
 }
 
-// configure does what the first message cannot.
+// configure does what the first message cannot: isolation is the bridge's to know, and
+// addresses need links that are there. Whatever fails is the caller's to undo.
 func (l *Links) configure(link device.Link, index int, namespace *os.File) error {
 	if link.Isolated && link.Kind == device.Bridge {
 		err := l.onHost(func(handle *netlink.Handle) error { return isolate(handle, link.HostName, index) })
@@ -140,6 +165,8 @@ func (l *Links) configure(link device.Link, index int, namespace *os.File) error
 	})
 }
 
+// isolate keeps a port from others that are isolated (document's port isolated="yes";
+// bridge(8)): frames pass to and from the rest only.
 func isolate(handle *netlink.Handle, name string, index int) error {
 	port := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Name: name, Index: index}}
 	if err := handle.LinkSetIsolated(port, true); err != nil {
@@ -148,6 +175,8 @@ func isolate(handle *netlink.Handle, name string, index int) error {
 	return nil
 }
 
+// configureGuest works on a link by name: its index is the guest namespace's own. Up
+// comes before addresses, as routes are refused while a link is down.
 func configureGuest(handle *netlink.Handle, link device.Link) error {
 	guest, err := handle.LinkByName(link.GuestName)
 	if err != nil {

@@ -8,5 +8,10 @@
 // namespace.
 //
 // Sockets belong to the network namespace of the thread that called New,
-// whichever thread uses them.
+// whichever thread uses them (network_namespaces(7)). No thread is ever moved: where
+// another namespace is needed the library opens a socket there, on a thread that it
+// locks and brings back.
+//
+// Errors carry the kernel's errno, spelled as the C library does, since clients have
+// always been shown it so. They are of area Host.
 package netlink

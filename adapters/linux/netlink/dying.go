@@ -16,7 +16,10 @@ import (
 const dyingLimit = 5 * time.Second
 
 // awaitGone returns when the host link is no longer what has the name. Only one
-// end of a pair can be about to go by itself: any other kind is refused at once.
+// end of a pair can be about to go by itself: any other kind is refused at once, and
+// one that lives longer than dyingLimit too (EEXIST). The kernel tells every change of
+// links to who subscribed (rtnetlink(7), RTNLGRP_LINK): nothing is polled. Aborted or
+// Timeout if ctx ends.
 func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
 	kind, err := l.kindOf(name)
 	if err != nil {
@@ -45,13 +48,14 @@ func (l *Links) awaitGone(ctx context.Context, name string, index int) error {
 			return stopped(ctx.Err(), "link '%s' is still there", name)
 		case limited.Err() != nil:
 			return inUse(name)
-		case errors.Is(err, unix.ENOBUFS): // events were lost: look again
+		case errors.Is(err, unix.ENOBUFS): // events were lost (netlink(7)): look again
 		case err != nil:
 			return failed(err, "unable to watch link '%s'", name)
 		}
 	}
 }
 
+// inUse is what making the link would say.
 func inUse(name string) error {
 	return failed(unix.EEXIST, "unable to make link '%s'", name)
 }

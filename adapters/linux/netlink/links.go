@@ -18,26 +18,31 @@ import (
 )
 
 // idleSockets is how many sockets are kept for later use. Each serves one
-// request at a time, so starts at the same time use one each.
+// request at a time, so starts at the same time use one each; those beyond are closed
+// after use, as each costs the kernel a buffer.
 const idleSockets = 4
 
 // Links makes links between the host and network namespaces. Its zero value
-// is of no use; Close it.
+// is of no use; Close it. Its methods may be called from any goroutine, on any thread.
+// What it knows of links is which names it gave out; the rest is asked of the kernel.
 type Links struct {
 	home    *os.File // the host's network namespace
 	control int      // a socket there for name and index questions
 	log     *slog.Logger
 
-	mu       sync.Mutex
-	reserved map[string]bool // host names given out and not yet connected
-	next     uint64          // number of the next host end that nobody named
+	mu sync.Mutex
+	// Host names given out and not yet connected. The kernel knows of the others; two
+	// starts at once must not both find the same one free.
+	reserved map[string]bool
+	next     uint64 // number of the next host end that nobody named
 	idle     []*nl.SocketHandle
 	closed   bool
 }
 
 var _ ports.Links = (*Links)(nil)
 
-// New takes the network namespace of the calling thread for the host's.
+// New takes the network namespace of the calling thread for the host's, and keeps it
+// open: it stays the host's even if that thread goes elsewhere.
 func New(log *slog.Logger) (*Links, error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -51,7 +56,7 @@ func New(log *slog.Logger) (*Links, error) {
 	return &Links{home: home, control: control, log: log, reserved: map[string]bool{}}, nil
 }
 
-// Close gives the sockets back. Links stay as they are. No other method may
+// Close gives the sockets back, once. Links stay as they are. No other method may
 // run or be called any more.
 func (l *Links) Close() error {
 	l.mu.Lock()
@@ -64,7 +69,8 @@ func (l *Links) Close() error {
 	return errors.Join(unix.Close(l.control), l.home.Close())
 }
 
-// borrow takes an idle socket or opens one in the host's namespace.
+// borrow takes an idle socket, the one used last, or opens one in the host's namespace.
+// It goes back by giveBack.
 func (l *Links) borrow() (*nl.SocketHandle, error) {
 	l.mu.Lock()
 	if last := len(l.idle) - 1; last >= 0 {
@@ -81,6 +87,8 @@ func (l *Links) borrow() (*nl.SocketHandle, error) {
 	return &nl.SocketHandle{Socket: socket}, nil
 }
 
+// giveBack keeps a socket for later, if there are not enough. One whose request failed
+// may be kept too: answers that come late are told by their number.
 func (l *Links) giveBack(socket *nl.SocketHandle) {
 	l.mu.Lock()
 	keep := !l.closed && len(l.idle) < idleSockets
@@ -93,9 +101,11 @@ func (l *Links) giveBack(socket *nl.SocketHandle) {
 	}
 }
 
+// homeHandle is the host's namespace as the library wants it; l keeps it open.
 func (l *Links) homeHandle() netns.NsHandle { return netns.NsHandle(l.home.Fd()) }
 
-// execute sends one request from the host's namespace and waits for its answer.
+// execute sends one request from the host's namespace and waits for its answer, which
+// the kernel gives at once. The error is an errno.
 func (l *Links) execute(req *nl.NetlinkRequest) error {
 	socket, err := l.borrow()
 	if err != nil {
@@ -108,12 +118,13 @@ func (l *Links) execute(req *nl.NetlinkRequest) error {
 }
 
 // onHost runs work with a handle of its own in the host's namespace, for what
-// is rarely needed.
+// is rarely needed: the handle costs a socket each time.
 func (l *Links) onHost(work func(*netlink.Handle) error) error {
 	return within(l.homeHandle(), work)
 }
 
-// within runs work with a handle in a namespace. Nothing is kept.
+// within runs work with a handle in a namespace, by its open file. Nothing is kept: a
+// socket that stayed open would keep the namespace, and with it the pair, alive.
 func within(namespace netns.NsHandle, work func(*netlink.Handle) error) error {
 	handle, err := netlink.NewHandleAt(namespace, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -123,7 +134,8 @@ func within(namespace netns.NsHandle, work func(*netlink.Handle) error) error {
 	return work(handle)
 }
 
-// index finds a host link by name; ENODEV if there is none.
+// index finds a host link by name; ENODEV if there is none. A request of netdevice(7)
+// answers with the number alone; netlink would describe the whole link.
 func (l *Links) index(name string) (int, error) {
 	request, err := unix.NewIfreq(name)
 	if err != nil {
@@ -135,7 +147,8 @@ func (l *Links) index(name string) (int, error) {
 	return int(request.Uint32()), nil
 }
 
-// nameOf is the name of a host link; ENODEV if there is none of this index.
+// nameOf is the name of a host link; ENODEV if there is none of this index. Links can be
+// renamed by administrators, so the name is asked for, never remembered.
 func (l *Links) nameOf(index int) (string, error) {
 	request, err := unix.NewIfreq("")
 	if err != nil {
@@ -148,7 +161,8 @@ func (l *Links) nameOf(index int) (string, error) {
 	return request.Name(), nil
 }
 
-// Index: see ports.Links.
+// Index: see ports.Links. NotFound without such a link, InvalidArgument for what cannot
+// be a name, Aborted or Timeout if ctx has ended.
 func (l *Links) Index(ctx context.Context, name string) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, stopped(err, "unable to look for link '%s'", name)
@@ -166,7 +180,8 @@ func (l *Links) Index(ctx context.Context, name string) (int, error) {
 	return index, nil
 }
 
-// Disconnect: see ports.Links.
+// Disconnect: see ports.Links. An index of 0 or less is that of no link. Connections
+// through the link break at once.
 func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
 	if err := ctx.Err(); err != nil {
 		return stopped(err, "unable to remove link '%s'", name)
@@ -185,7 +200,8 @@ func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
 }
 
 // remove deletes a host link, and with it the other end. The index alone
-// decides: it is not used again, unlike the name.
+// decides: it is not used again, unlike the name, until 2^31 links have been made. One
+// that is gone is fine.
 func (l *Links) remove(name string, index int) error {
 	req := nl.NewNetlinkRequest(unix.RTM_DELLINK, unix.NLM_F_ACK)
 	which := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -197,7 +213,8 @@ func (l *Links) remove(name string, index int) error {
 	return nil
 }
 
-// kindOf is the kernel's word for what a host link is; empty if it is gone.
+// kindOf is the kernel's word for what a host link is ("veth", "bridge"; "device" for
+// hardware and the loopback); empty if it is gone.
 func (l *Links) kindOf(name string) (kind string, err error) {
 	err = l.onHost(func(handle *netlink.Handle) error {
 		link, err := handle.LinkByName(name)
@@ -213,7 +230,7 @@ func (l *Links) kindOf(name string) (kind string, err error) {
 	return kind, err
 }
 
-// startable says why a link cannot be made here.
+// startable says why a link cannot be made here. The text is the interface's.
 func startable(link device.Link) error {
 	switch link.Kind {
 	case device.Bridge, device.Ethernet:

@@ -229,37 +229,6 @@ func TestRefusals(t *testing.T) {
 	assert.Len(t, seen(t, l.home), 1)
 }
 
-func TestNames(t *testing.T) {
-	l := privateHost(t)
-	first, err := l.Name(soon(t), []device.Link{{}, {}, {HostName: "vlx%d", GuestName: "lan"}, {HostName: "vnet4"}})
-	require.NoError(t, err)
-	assert.Equal(t, []device.Link{
-		{HostName: "vnet0", GuestName: "eth0"}, {HostName: "vnet1", GuestName: "eth1"},
-		{HostName: "vlx0", GuestName: "lan"}, {HostName: "vnet4", GuestName: "eth2"},
-	}, first)
-	connect(t, l, bridged("vnet2", 0), newNamespace(t))
-	second, err := l.Name(soon(t), []device.Link{{}, {}, {HostName: "vlx%d"}})
-	require.NoError(t, err)
-	assert.Equal(t, []string{"vnet3", "vnet5", "vlx1"}, []string{second[0].HostName, second[1].HostName, second[2].HostName})
-	l.Release(first)
-	l.Release(second)
-	assert.Empty(t, l.reserved)
-
-	for _, bad := range []string{"a%s", "%d%d", "vlx-name-is-long%d", "a b", "..", "%", "vlx-much-too-long-a-name"} {
-		_, err := l.Name(soon(t), []device.Link{{}, {HostName: bad}})
-		require.ErrorIs(t, err, fault.InvalidArgument, bad)
-		assert.Empty(t, l.reserved, bad)
-	}
-}
-
-func TestConnectGivesTheNameBack(t *testing.T) {
-	l := privateHost(t)
-	named, err := l.Name(soon(t), []device.Link{bridged("", 0)})
-	require.NoError(t, err)
-	connect(t, l, named[0], newNamespace(t))
-	assert.Empty(t, l.reserved)
-}
-
 func BenchmarkConnect(b *testing.B) {
 	l := privateHost(b)
 	ctx := context.Background()

@@ -16,13 +16,23 @@ import (
 const (
 	// automatic is the pattern of host ends that nobody named.
 	automatic = "vnet%d"
-	// attempts bounds the search for a free number.
+	// attempts bounds the search for a free number: each costs a system call.
 	attempts = 10000
 )
 
-// Name: see ports.Links.
+// Name: see ports.Links. The list it was given stays as it is. Names that are written
+// out are reserved as they are, in use or not: whether they can be had is found when the
+// link is made. All or none: when one name cannot be found no reservation is left.
+//
+// InvalidArgument for what cannot name a link and for patterns that are none, Internal
+// when no number is free, Aborted or Timeout if ctx ended during the search.
 func (l *Links) Name(ctx context.Context, links []device.Link) ([]device.Link, error) {
 	named := slices.Clone(links)
+	for i := range named {
+		if name := named[i].HostName; name != "" && !strings.Contains(name, "%") {
+			l.reserve(name) // before a pattern takes it
+		}
+	}
 	unnamed := 0
 	for i := range named {
 		link := &named[i]
@@ -32,7 +42,7 @@ func (l *Links) Name(ctx context.Context, links []device.Link) ([]device.Link, e
 		}
 		host, err := l.hostName(ctx, link.HostName)
 		if err != nil {
-			l.Release(named[:i])
+			l.Release(named)
 			return nil, err
 		}
 		link.HostName = host
@@ -40,7 +50,8 @@ func (l *Links) Name(ctx context.Context, links []device.Link) ([]device.Link, e
 	return named, nil
 }
 
-// hostName reserves the name of one host end.
+// hostName reserves the name of one host end: as written, or a pattern's with the
+// lowest number that is free, from 0. "vnet%d" counts up instead.
 func (l *Links) hostName(ctx context.Context, wish string) (string, error) {
 	if wish == "" {
 		wish = automatic
@@ -68,7 +79,9 @@ func (l *Links) hostName(ctx context.Context, wish string) (string, error) {
 }
 
 // tryNumber reserves pattern with one number: the given one, or the next of
-// the daemon's own count. An empty name: in use.
+// the daemon's own count. An empty name: in use, by a link of the host or a start that
+// goes on. Reserved first and looked up then, so that a link that is made in between is
+// seen by one of the two.
 func (l *Links) tryNumber(pattern string, number uint64) (string, error) {
 	if pattern == automatic {
 		number = l.take()
@@ -111,23 +124,26 @@ func (l *Links) reserve(name string) bool {
 	return true
 }
 
+// forget is fine with names that are not reserved.
 func (l *Links) forget(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.reserved, name)
 }
 
-// Release: see ports.Links.
+// Release: see ports.Links. Names that are not reserved are fine.
 func (l *Links) Release(links []device.Link) {
 	for _, link := range links {
 		l.forget(link.HostName)
 	}
 }
 
-// checkName accepts what the kernel does.
+// checkName accepts what the kernel does (dev_valid_name): up to 15 bytes, without
+// blanks, slashes and colons. A percent sign makes it a pattern: the kernel would choose
+// another name, which nobody here would know.
 func checkName(name string) error {
 	if name == "" || name == "." || name == ".." || len(name) >= unix.IFNAMSIZ ||
-		strings.ContainsAny(name, "/: \t\n\v\f\r\x00") {
+		strings.ContainsAny(name, "/:% \t\n\v\f\r\x00") {
 		return invalid("'%s' cannot name a link", name)
 	}
 	return nil

@@ -8,7 +8,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// Entropy is the ports.Entropy of the kernel's random numbers.
+// Entropy is the ports.Entropy of the kernel's random numbers (getrandom(2)). It holds
+// nothing, may be used from any goroutine, and waits only while the host has just
+// booted and has no randomness yet.
 type Entropy struct{}
 
 var _ ports.Entropy = Entropy{}
@@ -16,7 +18,8 @@ var _ ports.Entropy = Entropy{}
 // NewEntropy returns the kernel's.
 func NewEntropy() Entropy { return Entropy{} }
 
-// NewUUID makes version 4, variant 1 (RFC 9562).
+// NewUUID makes version 4, variant 1 (RFC 9562): 122 random bits, so that nobody has
+// to look whether it is in use.
 func (Entropy) NewUUID() (container.UUID, error) {
 	var uuid container.UUID
 	if _, err := rand.Read(uuid[:]); err != nil {
@@ -27,7 +30,9 @@ func (Entropy) NewUUID() (container.UUID, error) {
 	return uuid, nil
 }
 
-// NewMAC uses the prefix that virtual machines of this interface have.
+// NewMAC uses the prefix that virtual machines of this interface have, 52:54:00, which
+// is that of locally administered addresses. The other 24 bits are random: on one
+// bridge two may meet, which is for whoever knows the others to find.
 func (Entropy) NewMAC() ([6]byte, error) {
 	mac := [6]byte{0x52, 0x54, 0x00}
 	if _, err := rand.Read(mac[3:]); err != nil {

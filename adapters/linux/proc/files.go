@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// maxFile bounds what is read of one file. /proc/cpuinfo of a large machine is
-// longer, but what is wanted of it comes first.
+// maxFile bounds what is read of one file, in bytes. /proc/cpuinfo of a large machine
+// is longer, but what is wanted of it comes first. The mount table is not read so.
 const maxFile = 256 << 10
 
 // read returns a file below the root, empty if it cannot be read.
@@ -27,7 +27,8 @@ func (h *Host) read(path string) []byte {
 	return text.Bytes()
 }
 
-// line returns the first line of a file.
+// line returns the first line of a file, without the blanks around; empty if there is
+// none.
 func (h *Host) line(path string) string {
 	first, _, _ := bytes.Cut(h.read(path), []byte("\n"))
 	return strings.TrimSpace(string(first))
@@ -39,12 +40,13 @@ func (h *Host) number(path string) (int, bool) {
 	return n, err == nil
 }
 
+// exists does not follow a link: those of /proc/self/ns lead nowhere that can be seen.
 func (h *Host) exists(path string) bool {
 	_, err := os.Lstat(h.root + path)
 	return err == nil
 }
 
-// names lists a directory, nothing if it cannot be read.
+// names lists a directory by name, nothing if it cannot be read.
 func (h *Host) names(path string) []string {
 	entries, _ := os.ReadDir(h.root + path)
 	names := make([]string, 0, len(entries))
@@ -55,7 +57,8 @@ func (h *Host) names(path string) []string {
 }
 
 // field returns what follows label and a colon in a text of "label: value"
-// lines, such as /proc/PID/status and /proc/cpuinfo. Blanks around are dropped.
+// lines, such as /proc/PID/status and /proc/cpuinfo. Blanks around are dropped. The
+// first of several counts: cpuinfo has one for each processor. Empty if there is none.
 func field(text []byte, label string) string {
 	for line := range bytes.Lines(text) {
 		name, value, found := bytes.Cut(line, []byte(":"))
@@ -69,8 +72,9 @@ func field(text []byte, label string) string {
 // maxCPU bounds processor and node numbers; kernels are built for 8192 at most.
 const maxCPU = 1 << 16
 
-// parseList reads a list of numbers as the kernel prints sets: "0-3,8,10-11".
-// False for anything else; an empty list is fine.
+// parseList reads a list of numbers as the kernel prints sets: "0-3,8,10-11"
+// (cpuset(7), "List format"). False for anything else; an empty list is fine.
+// Numbers come in the order they are written, which the kernel makes ascending.
 func parseList(text string) ([]int, bool) {
 	var numbers []int
 	if text = strings.TrimSpace(text); text == "" {

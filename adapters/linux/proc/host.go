@@ -11,11 +11,12 @@ import (
 	"virtlxcd/ports"
 )
 
-// Host is the ports.HostInfo of the machine whose files lie below a root.
+// Host is the ports.HostInfo of the machine whose files lie below a root. It keeps what
+// it has read and no file open.
 type Host struct {
 	root  string
 	uuid  [16]byte                   // set by an administrator; zero: look for one
-	files []string                   // where one is looked for
+	files []string                   // where one is looked for, in this order
 	fixed atomic.Pointer[host.Facts] // the part that is read once
 	place atomic.Pointer[topology]
 }
@@ -23,7 +24,8 @@ type Host struct {
 var _ ports.HostInfo = (*Host)(nil)
 
 // New reads below root: "" or "/" for this machine, a directory laid out like
-// one in tests. Nothing is read yet.
+// one in tests. Nothing is read yet. What the kernel tells only by system call (uname(2)
+// without its file, the page size) is this machine's all the same.
 func New(root string) *Host {
 	if root == "/" {
 		root = ""
@@ -32,7 +34,8 @@ func New(root string) *Host {
 }
 
 // SetUUID lets the host have this uuid; zero: it is looked for. With installation
-// the one of the installation counts, else the firmware's comes first. Before Facts.
+// the one of the installation counts, else the firmware's comes first (the settings
+// host_uuid and host_uuid_source). To be called before Facts, which keeps what it found.
 func (h *Host) SetUUID(uuid [16]byte, installation bool) {
 	h.uuid = uuid
 	if installation {
@@ -41,7 +44,8 @@ func (h *Host) SetUUID(uuid [16]byte, installation bool) {
 }
 
 // Facts may be called from several goroutines. Two first calls at once may both
-// read what is to be read once. The result shares nothing with other calls.
+// read what is to be read once. The result shares nothing with other calls. It fails
+// only for a context that has ended, Aborted or Timeout, and does not look at it later.
 func (h *Host) Facts(ctx context.Context) (*host.Facts, error) {
 	if err := ctx.Err(); err != nil {
 		kind := fault.Aborted
@@ -64,7 +68,9 @@ func (h *Host) Facts(ctx context.Context) (*host.Facts, error) {
 	return &facts, nil
 }
 
-// once returns the facts that do not change while the host is up.
+// once returns the facts that do not change while the host is up, or whose change does
+// not count: mounts that come later are not used by a daemon that runs. Shared: the
+// caller copies what has parts.
 func (h *Host) once() *host.Facts {
 	if known := h.fixed.Load(); known != nil {
 		return known

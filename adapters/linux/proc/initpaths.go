@@ -20,8 +20,9 @@ var inits = []string{
 // first process of a small system: containers may run them.
 var manyInOne = []string{"busybox", "toybox", "sh", "bash", "dash", "ash"}
 
-// initPaths is sorted. Every link on the way counts under its own name, and
-// what runs as process 1 does whatever it is called.
+// initPaths is sorted, each path once, as seen from below the root. Every link on the
+// way counts under its own name, and what runs as process 1 does whatever it is called,
+// even if its file was replaced by an update since (" (deleted)").
 func (h *Host) initPaths() []string {
 	var paths []string
 	for _, candidate := range inits {
@@ -35,12 +36,14 @@ func (h *Host) initPaths() []string {
 	return slices.Compact(paths)
 }
 
-// maxLinks is where the kernel gives up, too.
+// maxLinks is where the kernel gives up, too (path_resolution(7)).
 const maxLinks = 40
 
 // aliases returns the names a program has on the way from name to its file,
 // each as it is spelled and with the links among its directories resolved.
-// Nothing if the way does not lead to a file.
+// Nothing if the way does not lead to a file. Where /sbin is a link to usr/sbin and
+// /sbin/init one to ../lib/systemd/systemd, that is four names for one program: whoever
+// is compared with them may have any.
 func (h *Host) aliases(name string) []string {
 	var names []string
 	for range maxLinks {
@@ -66,7 +69,9 @@ func (h *Host) aliases(name string) []string {
 	return nil
 }
 
-// resolve follows the links in a directory's path as if the root were "/".
+// resolve follows the links in a directory's path as if the root were "/": in tests it
+// is not, and the kernel would lead out of it. False for what is not there or turns in a
+// circle. What is above the root is the root.
 func (h *Host) resolve(dir string) (string, bool) {
 	actual, rest := "/", strings.Trim(dir, "/")
 	for links := 0; rest != ""; {

@@ -15,7 +15,8 @@ import (
 	"virtlxcd/domain/host"
 )
 
-// arch asks the kernel where it does not tell in a file (before 6.1).
+// arch is the kernel's name for the machine, "x86_64". It is asked (uname(2)) where it
+// does not tell in a file (before 6.1).
 func (h *Host) arch() string {
 	if arch := h.line("/proc/sys/kernel/arch"); arch != "" {
 		return arch
@@ -27,14 +28,16 @@ func (h *Host) arch() string {
 	return unix.ByteSliceToString(name.Machine[:])
 }
 
-// Where the uuids of the machine and of the installation are (machine-id(5)).
+// Where the uuids of the machine (DMI, readable by root only) and of the installation
+// are (machine-id(5), without dashes).
 var firmwareUUID = []string{"/sys/class/dmi/id/product_uuid", "/sys/devices/virtual/dmi/id/product_uuid"}
 
 const installationUUID = "/etc/machine-id"
 
 // findUUID takes the administrator's, as a rule else the firmware's, as other
 // programs of the interface do, else the installation's, else one derived from the
-// host name, which at least stays the same. Firmware of cheap boards has all digits
+// host name, which at least stays the same. A host always has one: clients tell hosts
+// apart by it when they migrate. Firmware of cheap boards has all digits
 // alike: that is none.
 func (h *Host) findUUID() [16]byte {
 	if h.uuid != ([16]byte{}) {
@@ -54,7 +57,12 @@ func (h *Host) findUUID() [16]byte {
 	return uuid
 }
 
-// mhz is the speed of the first processor when it was first asked for.
+// mhz is the speed of the first processor when it was first asked for; 0 where the
+// kernel does not tell, as on ARM. The label depends on the architecture:
+//
+//	cpu MHz         : 2394.454        x86
+//	clock           : 3425.000000MHz  POWER
+//	cpu MHz static  : 5200            s390
 func (h *Host) mhz() int {
 	text := h.read("/proc/cpuinfo")
 	for _, label := range []string{"cpu MHz", "clock", "cpu MHz static"} {
@@ -66,8 +74,10 @@ func (h *Host) mhz() int {
 	return 0
 }
 
-// suspendModes reads what the kernel offers. Hybrid is suspend to disk that
-// ends in suspend to memory instead of power off.
+// suspendModes reads what the kernel offers (admin-guide/pm/sleep-states), by the names
+// of the capabilities document (power_management). Hybrid is suspend to disk that
+// ends in suspend to memory instead of power off. /sys/power/disk has the mode in use
+// in brackets, "[platform] shutdown suspend", or "[disabled]".
 func (h *Host) suspendModes() []string {
 	var modes []string
 	states := strings.Fields(h.line("/sys/power/state"))
@@ -84,6 +94,8 @@ func (h *Host) suspendModes() []string {
 	return modes
 }
 
+// lastCapability is the highest number this kernel knows (capabilities(7)); 0 where it
+// is not told or would not fit into a set of 64.
 func (h *Host) lastCapability() uint {
 	last, err := strconv.ParseUint(h.line("/proc/sys/kernel/cap_last_cap"), 10, 8)
 	if err != nil || last > 63 {
@@ -93,7 +105,8 @@ func (h *Host) lastCapability() uint {
 }
 
 // capabilities are those a child of this process can have: permitted here and
-// within the bounding set.
+// within the bounding set, bit n for capability n. A daemon that is itself in a container
+// may lack some, and so will what it starts.
 func (h *Host) capabilities() uint64 {
 	status := h.read("/proc/self/status")
 	permitted, err := strconv.ParseUint(field(status, "CapPrm"), 16, 64)
@@ -107,7 +120,10 @@ func (h *Host) capabilities() uint64 {
 	return permitted & bounding
 }
 
-// memory reads the total of a meminfo file in KiB, of the host or of a node.
+// memory reads the total of a meminfo file in KiB, of the host or of a node:
+//
+//	MemTotal:       16316412 kB
+//	Node 0 MemTotal:       16316412 kB
 func (h *Host) memory(path string) uint64 {
 	for line := range strings.Lines(string(h.read(path))) {
 		_, value, found := strings.Cut(line, "MemTotal:")
@@ -124,7 +140,9 @@ func (h *Host) memory(path string) uint64 {
 	return 0
 }
 
-// pageSizes lists the base size, which all memory comes in, and the pools.
+// pageSizes lists the base size, which all memory comes in, and the pools of huge pages
+// (admin-guide/mm/hugetlbpage), smallest first. memory is the host's, in KiB. Count is
+// how many pages there are, in use or not.
 func (h *Host) pageSizes(memory uint64) []host.PageSize {
 	const pools = "/sys/kernel/mm/hugepages"
 	base := uint64(os.Getpagesize()) >> 10

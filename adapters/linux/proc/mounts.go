@@ -1,7 +1,8 @@
 package proc
 
 import (
-	"bytes"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -13,9 +14,16 @@ import (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// mounts fills in what the mount table tells.
+// mounts fills in what the mount table tells: hierarchies of control groups, and
+// whether securityfs is there. A table that cannot be parsed tells nothing. CgroupV2
+// holds on hosts where version 1 has at most named hierarchies, without controllers.
 func (h *Host) mounts(facts *host.Facts) {
-	mounts, err := parseMounts(h.read("/proc/self/mountinfo"))
+	table, err := os.Open(h.root + "/proc/self/mountinfo")
+	if err != nil {
+		return
+	}
+	defer table.Close()
+	mounts, err := parseMounts(table)
 	if err != nil {
 		return
 	}
@@ -47,9 +55,15 @@ func (h *Host) mounts(facts *host.Facts) {
 }
 
 // parseMounts keeps cgroup hierarchies, each once, and securityfs. A hierarchy
-// may be mounted several times; the mount below the usual directory counts.
-func parseMounts(table []byte) ([]*mountinfo.Info, error) {
-	mounts, err := mountinfo.GetMountsFromReader(bytes.NewReader(table), func(m *mountinfo.Info) (skip, stop bool) {
+// may be mounted several times; the mount below the usual directory counts. Mounts of
+// one hierarchy have one device number, the third field (proc_pid_mountinfo(5)):
+//
+//	31 23 0:27 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory
+//
+// The table is read line by line, however long it is: a host of many containers
+// has thousands of mounts, and what is kept of them is few.
+func parseMounts(table io.Reader) ([]*mountinfo.Info, error) {
+	mounts, err := mountinfo.GetMountsFromReader(table, func(m *mountinfo.Info) (skip, stop bool) {
 		return m.FSType != "cgroup" && m.FSType != "cgroup2" && m.FSType != "securityfs", false
 	})
 	if err != nil {
@@ -68,11 +82,13 @@ func parseMounts(table []byte) ([]*mountinfo.Info, error) {
 	return kept, nil
 }
 
+// usual: where every other program looks for control groups.
 func usual(mountpoint string) bool {
 	return mountpoint == cgroupRoot || strings.HasPrefix(mountpoint, cgroupRoot+"/")
 }
 
-// nameOf is the directory below /sys/fs/cgroup, or what it would be called there.
+// nameOf is the directory below /sys/fs/cgroup, or what it would be called there; empty
+// for that directory itself.
 func nameOf(mountpoint string) string {
 	if mountpoint == cgroupRoot {
 		return ""
@@ -90,7 +106,8 @@ var v1Controllers = []string{
 }
 
 // controllersOf picks the controllers of a v1 hierarchy out of its mount
-// options, "name=systemd" for a named one.
+// options, "name=systemd" for a named one: "rw,xattr,name=systemd", "rw,cpu,cpuacct".
+// The path of a release agent is an option, too, and no controller.
 func controllersOf(options string) []string {
 	var controllers []string
 	for option := range strings.SplitSeq(options, ",") {

@@ -36,7 +36,7 @@ func TestControllersOf(t *testing.T) {
 }
 
 func TestUsualMountWins(t *testing.T) {
-	mounts, err := parseMounts([]byte("1 0 0:9 / /old rw - cgroup c rw,cpu\n" +
+	mounts, err := parseMounts(strings.NewReader("1 0 0:9 / /old rw - cgroup c rw,cpu\n" +
 		"2 0 0:9 / /sys/fs/cgroup/cpu rw - cgroup c rw,cpu\n3 0 0:9 / /later rw - cgroup c rw,cpu\n"))
 	require.NoError(t, err)
 	require.Len(t, mounts, 1)

@@ -13,7 +13,8 @@ const (
 	nodeDir = "/sys/devices/system/node"
 )
 
-// topology is where the processors are. key is what it was read for.
+// topology is where the processors are. key is what it was read for: as long as it is
+// the same, so is the rest. It does not change once made and is shared by calls.
 type topology struct {
 	key                            string
 	cpus                           int
@@ -21,7 +22,7 @@ type topology struct {
 	cells                          []host.Cell
 }
 
-// fill copies t into facts.
+// fill copies t into facts, lists too: callers may change what they get.
 func (t *topology) fill(facts *host.Facts) {
 	facts.CPUs = t.cpus
 	facts.Nodes, facts.Sockets, facts.Cores, facts.Threads = t.nodes, t.sockets, t.cores, t.threads
@@ -32,7 +33,9 @@ func (t *topology) fill(facts *host.Facts) {
 	}
 }
 
-// topology reads anew when a processor, a node or memory came or went.
+// topology reads anew when a processor, a node or memory came or went: hundreds of
+// files on large machines (ABI/stable/sysfs-devices-system-cpu). memory is the host's,
+// in KiB.
 func (h *Host) topology(memory uint64) *topology {
 	online, nodes := h.line(cpuDir+"/online"), h.line(nodeDir+"/online")
 	key := online + " " + nodes + " " + strconv.FormatUint(memory, 10)
@@ -52,7 +55,8 @@ func (h *Host) topology(memory uint64) *topology {
 	return t
 }
 
-// present is how many processors are plugged in, online or not.
+// present is how many processors are plugged in, online or not; at least those that are
+// online. Not /possible, which on virtual machines counts sockets that nothing is in.
 func (h *Host) present(online int) int {
 	if present, ok := parseList(h.line(cpuDir + "/present")); ok {
 		return max(online, len(present))
@@ -60,6 +64,8 @@ func (h *Host) present(online int) int {
 	return online
 }
 
+// cells are the nodes (ABI/stable/sysfs-devices-node) with the processors that are
+// online. A node may have memory only, or processors only.
 func (h *Host) cells(nodes, online []int) []host.Cell {
 	cells := make([]host.Cell, 0, len(nodes))
 	for _, node := range nodes {
@@ -73,6 +79,7 @@ func (h *Host) cells(nodes, online []int) []host.Cell {
 	return cells
 }
 
+// distances are to all nodes that are online, in their order, 10 to itself: "10 21".
 func distances(line string) []int {
 	var numbers []int
 	for _, digits := range strings.Fields(line) {
@@ -85,6 +92,8 @@ func distances(line string) []int {
 	return numbers
 }
 
+// cpus reads where processors are. What is not told is 0, and a processor that has no
+// list of siblings is its own only one.
 func (h *Host) cpus(numbers []int) []host.CPU {
 	cpus := make([]host.CPU, 0, len(numbers))
 	for _, number := range numbers {
@@ -104,7 +113,9 @@ func (h *Host) cpus(numbers []int) []host.CPU {
 	return cpus
 }
 
-// count derives the regular shape nodes x sockets x cores x threads. Clients
+// count derives the regular shape nodes x sockets x cores x threads: sockets of a node,
+// cores of a socket, threads of a core, the most there are of each. A core is told by
+// its number and its die's, which alone come again on every socket. Clients
 // multiply it to learn how many processors there can be; where the product is
 // not that, because the machine is irregular or partly offline, the shape is
 // one socket of single-threaded cores.

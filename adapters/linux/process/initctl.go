@@ -18,7 +18,9 @@ import (
 var initPipes = []string{"/run/initctl", "/dev/initctl", "/etc/.initctl"}
 
 // request builds what init reads from its pipe (initctl(5)): magic, command,
-// run level, sleep time, and room for data that this command has none of.
+// run level, sleep time, and room for data that this command has none of. All are
+// 32 bits in the host's order; level is the character, '0' or '6'. The size is
+// fixed, and below PIPE_BUF (pipe(7)): requests of several writers never mix.
 func request(level byte) []byte {
 	const magic, changeRunlevel = 0x03091969, 1
 	b := make([]byte, 384)
@@ -32,6 +34,11 @@ func request(level byte) []byte {
 // container controls, so it stays below the root of the process, follows no
 // link, opens nothing but pipes, never waits, and keeps away from file systems
 // that a process answers for, which could hold the daemon as long as it likes.
+//
+// The first pipe that can be written to gets the request; whether init obeys is
+// not known. InvalidArgument for other levels, NotFound if the process has ended,
+// UnsupportedOperation if there is no pipe, System if there is one that takes
+// nothing (it is full: init does not read).
 func (p *Process) RequestRunlevel(level byte) error {
 	if level != '0' && level != '6' {
 		return fault.New(fault.InvalidArgument, fault.Host, "init is not asked for run level %q", level)
@@ -95,7 +102,8 @@ func send(root *os.File, name string, message []byte) (bool, error) {
 	return err == nil, errors.Join(err, unix.Close(pipe))
 }
 
-// mounts lists the FUSE mounts that the process sees.
+// mounts lists the FUSE mounts that the process sees, with mount points below its
+// own root: as the paths that are walked.
 func (p *Process) mounts() ([]*mountinfo.Info, error) {
 	f, err := os.Open(p.procPath("mountinfo"))
 	var mounts []*mountinfo.Info
@@ -111,7 +119,8 @@ func (p *Process) mounts() ([]*mountinfo.Info, error) {
 	return mounts, nil
 }
 
-// answeredByProcess says whether a FUSE mount is at dir or above.
+// answeredByProcess says whether a FUSE mount is at dir or above. One at the pipe
+// itself does not hurt: looking at it by O_PATH asks nobody, and it is no pipe.
 func answeredByProcess(fuse []*mountinfo.Info, dir string) bool {
 	for _, m := range fuse {
 		if m.Mountpoint == "/" || m.Mountpoint == dir || strings.HasPrefix(dir, m.Mountpoint+"/") {

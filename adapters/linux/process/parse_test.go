@@ -1,7 +1,10 @@
 package process
 
 import (
+	"encoding/binary"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/moby/sys/mountinfo"
@@ -62,10 +65,17 @@ func FuzzStartTime(f *testing.F) {
 	if own, err := os.ReadFile("/proc/self/stat"); err == nil {
 		f.Add(own)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := startTime(b); err != nil {
+	f.Fuzz(func(t *testing.T, name []byte) {
+		start, err := startTime(name)
+		if err != nil {
 			assert.ErrorIs(t, err, fault.System)
+			assert.Zero(t, start)
 		}
+		// Whatever a program calls itself, the field is found behind it.
+		line := fmt.Appendf(nil, "1 (%s) S%s 77 5 6\n", name, strings.Repeat(" 4", 18))
+		start, err = startTime(line)
+		require.NoError(t, err)
+		assert.EqualValues(t, 77, start)
 	})
 }
 
@@ -76,9 +86,22 @@ func FuzzSignalMasks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := signalMasks(b)
 		if err != nil {
+			assert.ErrorIs(t, err, fault.System)
 			assert.Zero(t, m)
 			return
 		}
-		assert.Equal(t, m.caught, m.handled()&m.caught)
+		again, err := signalMasks(fmt.Appendf(nil, "Name:\tx\nSigBlk:\t%016x\nSigIgn:\t%016x\nSigCgt:\t%016x\n", m.blocked, m.ignored, m.caught))
+		require.NoError(t, err)
+		assert.Equal(t, m, again)
 	})
+}
+
+func TestRequest(t *testing.T) {
+	for _, level := range []byte{'0', '6'} {
+		b := request(level)
+		require.Len(t, b, 384)
+		assert.Less(t, len(b), 512, "the least PIPE_BUF: requests are not mixed")
+		assert.EqualValues(t, 0x03091969, binary.NativeEndian.Uint32(b))
+		assert.EqualValues(t, level, binary.NativeEndian.Uint32(b[8:]))
+	}
 }

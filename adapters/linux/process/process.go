@@ -32,10 +32,12 @@ func (p *Process) PID() int { return p.pid }
 // Start is in clock ticks since the host booted.
 func (p *Process) Start() uint64 { return p.start }
 
-// Done stays open for ever if the process is closed before it ends.
+// Done is closed when the last thread has ended, reaped or not. It stays open for
+// ever if the process is closed before it ends.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Close lets go of the process, which goes on. Closing twice is harmless.
+// Close lets go of the process, which goes on, and returns when its goroutine is
+// gone. Closing twice is harmless, also from two goroutines.
 func (p *Process) Close() (err error) {
 	p.closed.Do(func() {
 		err = p.pidfd.Close() // wakes the goroutine
@@ -93,7 +95,9 @@ func (p *Process) control(do func(fd int) error) error {
 	return result
 }
 
-// Signal answers NotFound for a process that ended though nobody reaped it yet.
+// Signal answers NotFound for a process that ended though nobody reaped it yet, to
+// which the kernel would send without complaint. signum 0 only asks whether it is
+// there. InvalidArgument for numbers that are none of kill(2)'s.
 func (p *Process) Signal(signum int) error {
 	if err := p.alive(); err != nil {
 		return err
@@ -114,7 +118,9 @@ func (p *Process) Signal(signum int) error {
 
 // Catches counts a signal that has a handler, and one that is blocked and not
 // ignored: programs that read signals from a descriptor, systemd among them,
-// block them and have no handler, and the kernel keeps those for them.
+// block them and have no handler, and the kernel keeps those for them. To the first
+// process of a PID namespace the kernel does not deliver what it does not handle,
+// save SIGKILL and SIGSTOP from outside (pid_namespaces(7)).
 func (p *Process) Catches(signum int) (bool, error) {
 	if signum < 1 || signum > 64 {
 		return false, fault.New(fault.InvalidArgument, fault.Host, "%d is not a signal", signum)
@@ -131,7 +137,8 @@ func (p *Process) Catches(signum int) (bool, error) {
 }
 
 // Program is a path in the mount namespace of the process. The kernel appends
-// " (deleted)" if the file is not there any more.
+// " (deleted)" if the file is not there any more (proc_pid_exe(5)). NotFound once
+// the process has ended.
 func (p *Process) Program() (string, error) {
 	path, err := os.Readlink(p.procPath("exe"))
 	if err := p.settle(err); err != nil {
@@ -140,7 +147,10 @@ func (p *Process) Program() (string, error) {
 	return path, nil
 }
 
-// Namespaces leaves out what the kernel was built without.
+// Namespaces are in the order in which they are joined: user first, which gives the
+// right to the rest, mnt last, which takes the paths away (setns(2)). It leaves out
+// what the kernel was built without. All or none; the caller closes them, and they
+// keep the namespaces alive as long as they are open.
 func (p *Process) Namespaces() ([]*os.File, error) {
 	var files []*os.File
 	var err error
@@ -148,8 +158,8 @@ func (p *Process) Namespaces() ([]*os.File, error) {
 		f, openErr := os.Open(p.procPath("ns/" + kind))
 		if openErr == nil {
 			files = append(files, f)
-		} else if !errors.Is(openErr, os.ErrNotExist) {
-			err = openErr
+		} else if _, own := os.Lstat("/proc/self/ns/" + kind); !errors.Is(own, os.ErrNotExist) {
+			err = openErr // it has none any more, we do
 			break
 		}
 	}
@@ -162,7 +172,8 @@ func (p *Process) Namespaces() ([]*os.File, error) {
 	return files, nil
 }
 
-// PIDNamespace is told apart from others by its inode.
+// PIDNamespace is told apart from others by its inode, of the namespace that the
+// process is in, not its children (namespaces(7)).
 func (p *Process) PIDNamespace() (uint64, error) {
 	var info unix.Stat_t
 	if err := p.settle(unix.Stat(p.procPath("ns/pid"), &info)); err != nil {
@@ -171,13 +182,16 @@ func (p *Process) PIDNamespace() (uint64, error) {
 	return info.Ino, nil
 }
 
+// procPath is in the daemon's own /proc, where the pid is the host's.
 func (p *Process) procPath(file string) string {
 	return filepath.Join("/proc", strconv.Itoa(p.pid), file)
 }
 
-// read returns a file of /proc/PID, of bounded size.
+// read returns a file of /proc/PID, of bounded size. The longest is status: a
+// process may be in 65536 groups (NGROUPS_MAX), of eleven bytes each at most, and
+// they are listed before its signals.
 func (p *Process) read(file string) ([]byte, error) {
-	const most = 64 << 10
+	const most = 1 << 20
 	text, err := func() ([]byte, error) {
 		f, err := os.Open(p.procPath(file))
 		if err != nil {
@@ -193,13 +207,22 @@ func (p *Process) read(file string) ([]byte, error) {
 }
 
 // settle decides what came of a look into /proc/PID: if the process is alive
-// afterwards it was the right one, whatever err is.
+// afterwards it was the right one, whatever err is. A process that ends while it is
+// read gives ESRCH, an empty text or half of one: all are the one NotFound. So is
+// what the kernel has taken from it already though the pidfd does not tell the end
+// yet: memory, root and namespaces go first (do_exit), and what /proc shows of them
+// is then missing (ENOENT) or refused (EINVAL).
 func (p *Process) settle(err error) error {
 	if dead := p.alive(); dead != nil {
 		return dead
 	}
-	if err != nil {
-		return fault.Wrap(err, fault.System, "cannot look at process %d", p.pid)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, errno := range []error{unix.ENOENT, unix.ESRCH, unix.EINVAL} {
+		if errors.Is(err, errno) {
+			return fault.Wrap(err, fault.NotFound, "process %d is about to end", p.pid)
+		}
+	}
+	return fault.Wrap(err, fault.System, "cannot look at process %d", p.pid)
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"strconv"
 	"sync"
@@ -37,12 +38,17 @@ func New() (*Processes, error) {
 }
 
 // Open checks the start time after the pidfd was opened: if the process that
-// /proc shows is alive then, the pidfd is its own.
+// /proc shows is alive then, the pidfd is its own. start is in clock ticks since
+// boot, 0 for any. Each call gives a Process of its own, with a goroutine that lasts
+// until it is closed or has ended.
+//
+// InvalidArgument for what cannot be a pid, NotFound if nobody or another process
+// has it or the process has ended, reaped or not; Aborted after Close.
 func (ps *Processes) Open(ctx context.Context, pid int, start uint64) (ports.Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault.Wrap(err, contextKind(err), "process %d was not looked at", pid)
 	}
-	if pid <= 0 {
+	if pid <= 0 || pid > math.MaxInt32 { // the kernel would cut off what is above 32 bits
 		return nil, fault.New(fault.InvalidArgument, fault.Host, "%d is not a process id", pid)
 	}
 	p, err := openProcess(pid)
@@ -59,6 +65,7 @@ func (ps *Processes) Open(ctx context.Context, pid int, start uint64) (ports.Pro
 	return p, nil
 }
 
+// openProcess has no owner and no goroutine yet. On failure nothing is open.
 func openProcess(pid int) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -102,6 +109,7 @@ func (ps *Processes) adopt(p *Process) error {
 	return nil
 }
 
+// forget: Close of ps no longer has to do with p.
 func (ps *Processes) forget(p *Process) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -109,7 +117,8 @@ func (ps *Processes) forget(p *Process) {
 }
 
 // Close closes every process that is still open and waits for the goroutines.
-// Their Done channels stay as they are.
+// Their Done channels stay as they are, open unless they ended: the processes
+// themselves go on. Closing twice is harmless.
 func (ps *Processes) Close() error {
 	ps.mu.Lock()
 	ps.closed = true
@@ -126,6 +135,7 @@ func (ps *Processes) Close() error {
 	return errors.Join(errs...)
 }
 
+// contextKind of an ended context: Timeout if it was its deadline.
 func contextKind(err error) fault.Kind {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fault.Timeout
@@ -134,7 +144,7 @@ func contextKind(err error) fault.Kind {
 }
 
 // gone tells a process that is no more from other failures. A thread's number
-// is no process either (EINVAL, ENOENT since 6.9).
+// is no process either (EINVAL, on newer kernels ENOENT).
 func gone(err error, pid int) error {
 	for _, errno := range []error{unix.ESRCH, unix.ENOENT, unix.EINVAL} {
 		if errors.Is(err, errno) {

@@ -1,5 +1,5 @@
 // Package pty opens pseudo terminals of the host: the controller holds the
-// master, clients' streams are attached to the slave by its path.
+// master, clients' streams are attached to the slave by its path (pty(7), pts(4)).
 package pty
 
 import (
@@ -15,7 +15,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// Terminals is the ports.Terminals of the host. It holds nothing.
+// Terminals is the ports.Terminals of the host. It holds nothing: what it opens is the
+// caller's. It may be used from any goroutine.
 type Terminals struct{}
 
 var _ ports.Terminals = Terminals{}
@@ -28,7 +29,10 @@ func New() Terminals { return Terminals{} }
 // was opened and closed shows as a hang-up on the master, one that never was
 // does not.
 //
-// The master stays non-blocking when its descriptor is passed on.
+// The master stays non-blocking when its descriptor is passed on. The terminal goes
+// when master and slaves are closed; its number may come back then. System with the
+// errno if there are no terminals left (ENOSPC, kernel.pty.max), Aborted or Timeout if
+// ctx has ended: opening itself does not wait.
 func (Terminals) Open(ctx context.Context) (ports.Terminal, error) {
 	if err := goingOn(ctx); err != nil {
 		return ports.Terminal{}, err
@@ -72,7 +76,10 @@ func makeRaw(t *unix.Termios) {
 }
 
 // Attach refuses what is not a terminal: opening a pipe or a device of another
-// kind could wait or do worse. NotFound if nothing is at path.
+// kind could wait or do worse. UnsupportedConfig then. NotFound if nothing is at path
+// any more, or nobody let the slave be opened; System otherwise. The stream is the
+// caller's; several may be attached to one terminal and share what comes out of it.
+// Closing it twice is os.ErrClosed.
 func (Terminals) Attach(ctx context.Context, path string) (io.ReadWriteCloser, error) {
 	if err := goingOn(ctx); err != nil {
 		return nil, err
@@ -91,7 +98,8 @@ func (Terminals) Attach(ctx context.Context, path string) (io.ReadWriteCloser, e
 	return &stream{file: os.NewFile(uintptr(fd), path)}, nil
 }
 
-// isSlave knows the major numbers that Linux reserves for slaves.
+// isSlave knows the major numbers that Linux reserves for slaves
+// (admin-guide/devices.txt, "Unix98 PTY slaves").
 func isSlave(device uint64) bool {
 	major := unix.Major(device)
 	return major >= 136 && major <= 143
@@ -117,6 +125,7 @@ func kindOf(err error) fault.Kind {
 	return fault.System
 }
 
+// goingOn tells a context that has ended: Timeout if it was its deadline, else Aborted.
 func goingOn(ctx context.Context) error {
 	switch err := ctx.Err(); {
 	case err == nil:
@@ -142,6 +151,9 @@ func (s *stream) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write waits while the terminal is full and nobody reads the master. EIO once the
+// master is closed.
 func (s *stream) Write(b []byte) (int, error) { return s.file.Write(b) }
 
+// Close unblocks Read and Write, which then fail with os.ErrClosed.
 func (s *stream) Close() error { return s.file.Close() }
