@@ -9,7 +9,8 @@ import (
 )
 
 // children reaps controllers that end while the daemon that started them lives.
-// The others become init's.
+// The others become init's. The zero value is ready. A controller is watched by one
+// goroutine, which costs no thread: it waits in the poller.
 type children struct {
 	mu     sync.Mutex // guards all and closed
 	all    map[int]*child
@@ -25,7 +26,8 @@ type child struct {
 	reaped  chan struct{} // closed when nobody waits for it any more
 }
 
-// watch reaps process when it ends. It waits in Go's poller, not in a thread.
+// watch reaps process when it ends. It waits in Go's poller, not in a thread, on a
+// pidfd that does not block (pidfd_open(2)). After close it does nothing.
 func (c *children) watch(process *os.Process) {
 	fd, err := unix.PidfdOpen(process.Pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -62,7 +64,8 @@ func (c *children) await(one *child) {
 	one.process.Release()
 }
 
-// leave says that a controller holds nothing any more and was hung up on.
+// leave says that a controller holds nothing any more and was hung up on. One that
+// was not started by this daemon is unknown here.
 func (c *children) leave(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

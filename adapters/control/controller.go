@@ -28,24 +28,29 @@ type Controller struct {
 	complaints *os.File
 	reports    chan ports.Report
 	done       chan struct{} // closed when the connection has ended
+	quit       func()        // closes quitting; may be called again
+	quitting   chan struct{} // closed by Close: nobody reads reports any more
 
-	mu      sync.Mutex // guards what follows
-	network *os.File   // a namespace made ahead for the first container; nil: none
-	held    map[container.UUID]bool
-	waiting map[container.UUID]chan *hold.Message
+	mu      sync.Mutex              // guards what follows
+	network *os.File                // a namespace made ahead for the first container; nil: none
+	held    map[container.UUID]bool // by what it said, see count
+	waiting map[container.UUID]question
 	closed  bool
 }
 
-// pendingReports is how many reports may lie unread before replies wait too.
-// A controller reports a container's end once, so this is never reached.
+// pendingReports is how many reports may lie unread before replies wait too. A
+// container that restarts without end can fill it; the controller then keeps the
+// others until there is room.
 const pendingReports = 1024
 
 func newController(ref container.Controller, conn *net.UnixConn, parent *Controllers) *Controller {
 	c := &Controller{
 		ref: ref, conn: conn, parent: parent, log: parent.log.With("controller", ref.PID),
 		reports: make(chan ports.Report, pendingReports), done: make(chan struct{}),
-		waiting: map[container.UUID]chan *hold.Message{}, held: map[container.UUID]bool{},
+		waiting: map[container.UUID]question{}, held: map[container.UUID]bool{},
 	}
+	c.quitting = make(chan struct{})
+	c.quit = sync.OnceFunc(func() { close(c.quitting) })
 	go c.receive()
 	return c
 }
@@ -56,7 +61,8 @@ func (c *Controller) Ref() container.Controller { return c.ref }
 // Reports implements ports.Controller.
 func (c *Controller) Reports() <-chan ports.Report { return c.reports }
 
-// Close implements ports.Controller. It waits for the reader.
+// Close implements ports.Controller. It waits for the reader. Requests that wait
+// get NotFound, reports that nobody has read are lost here and kept there.
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -66,14 +72,18 @@ func (c *Controller) Close() error {
 		c.parent.young.leave(c.ref.PID)
 	}
 	c.mu.Unlock()
+	c.quit()
 	err := c.conn.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil // it hung up first, or this is the second time
+	}
 	<-c.done
 	closeFiles([]*os.File{c.complaints, network})
 	c.parent.spare.refill()
 	return err
 }
 
-// isGone says whether the connection has ended.
+// isGone says whether the connection has ended, from either side.
 func (c *Controller) isGone() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,10 +97,11 @@ func (c *Controller) receive() {
 	packet, rights := make([]byte, wire.Size+1), make([]byte, unix.CmsgSpace(4*wire.MaxFiles))
 	for {
 		n, rightsLength, _, _, err := c.conn.ReadMsgUnix(packet, rights)
+		fds := descriptors(rights[:rightsLength])
 		if err != nil || n == 0 {
+			closeAll(fds) // an empty packet looks like the end and may bring some
 			return
 		}
-		fds := descriptors(rights[:rightsLength])
 		m, err := wire.Decode(packet[:n], fds)
 		if err != nil {
 			closeAll(fds)
@@ -101,6 +112,7 @@ func (c *Controller) receive() {
 	}
 }
 
+// descriptors finds those that came with a packet.
 func descriptors(rights []byte) (fds []int) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {
@@ -128,18 +140,42 @@ func (c *Controller) dispatch(m *hold.Message) {
 		if m.Failure.Failed() {
 			report.Failure = stepError(m.Failure)
 		}
-		c.reports <- report
+		select {
+		case c.reports <- report:
+		case <-c.quitting:
+			closeHeld(&report.Held)
+		}
 		return
 	}
 	c.mu.Lock()
-	waiter := c.waiting[m.UUID]
-	delete(c.waiting, m.UUID)
-	c.mu.Unlock()
-	if waiter == nil {
-		release(m) // whoever asked has given up
-		return
+	asked, waits := c.waiting[m.UUID]
+	if waits = waits && asked.takes(m.Kind); waits {
+		delete(c.waiting, m.UUID)
+		asked.reply <- m // has room; with the lock held, so that who gives up finds it
 	}
-	waiter <- m
+	c.mu.Unlock()
+	if !waits {
+		release(m) // whoever asked has given up
+	}
+}
+
+// question is a request that waits for its answer.
+type question struct {
+	kind  hold.Kind
+	reply chan *hold.Message // closed if the connection ends first
+}
+
+// answers says which request a reply is for. Unknown is for all.
+var answers = map[hold.Kind]hold.Kind{
+	hold.Begun: hold.Begin, hold.NotBegun: hold.Begin, hold.Running: hold.Proceed, hold.NotRun: hold.Proceed,
+	hold.Abandoned: hold.Abandon, hold.Reclaimed: hold.Reclaim, hold.Restored: hold.Restore,
+}
+
+// takes is false for the late answer to an earlier request about the container that
+// was given up: a start that took too long is abandoned at once.
+func (q question) takes(reply hold.Kind) bool {
+	request, known := answers[reply]
+	return !known || request == q.kind
 }
 
 var reportKinds = map[hold.Kind]ports.ReportKind{
@@ -159,26 +195,32 @@ func (c *Controller) count(m *hold.Message) {
 	}
 }
 
-// ended tells everybody who waits and removes the socket of a controller that
-// hung up.
+// ended tells everybody who waits and removes the socket of a controller that died.
+// One that hung up on us, or sent what we could not read, may hold containers still,
+// and another daemon may have taken our place.
 func (c *Controller) ended() {
 	c.mu.Lock()
 	ours := c.closed
 	c.closed = true
-	for uuid, waiter := range c.waiting {
-		close(waiter)
+	for uuid, asked := range c.waiting {
+		close(asked.reply)
 		delete(c.waiting, uuid)
 	}
 	c.mu.Unlock()
-	close(c.reports)
+	defer close(c.reports)
 	if ours {
 		return
 	}
 	c.conn.Close()
-	os.Remove(c.ref.Socket)
+	if isEnding(c.ref.PID, c.ref.Start) {
+		os.Remove(c.ref.Socket)
+	}
 }
 
-// ask sends a request and waits for the answer. The descriptors stay ours.
+// ask sends a request and waits for the answer. The descriptors stay ours. Of
+// two requests about one container only the later gets an answer: the job gate
+// lets but one through. NotFound: the controller is gone; Aborted: ctx ended, and
+// what the controller does with the request is not known.
 func (c *Controller) ask(ctx context.Context, m *hold.Message) (*hold.Message, error) {
 	waiter := make(chan *hold.Message, 1)
 	c.mu.Lock()
@@ -186,7 +228,7 @@ func (c *Controller) ask(ctx context.Context, m *hold.Message) (*hold.Message, e
 		c.mu.Unlock()
 		return nil, c.gone()
 	}
-	c.waiting[m.UUID] = waiter
+	c.waiting[m.UUID] = question{m.Kind, waiter}
 	c.mu.Unlock()
 	if err := c.send(m); err != nil {
 		c.forget(m.UUID)
@@ -200,6 +242,13 @@ func (c *Controller) ask(ctx context.Context, m *hold.Message) (*hold.Message, e
 		return reply, nil
 	case <-ctx.Done():
 		c.forget(m.UUID)
+		select {
+		case reply, ok := <-waiter: // it came in the same moment
+			if ok {
+				release(reply)
+			}
+		default:
+		}
 		return nil, fault.Wrap(ctx.Err(), fault.Aborted, "controller %d did not answer", c.ref.PID)
 	}
 }
@@ -210,10 +259,12 @@ func (c *Controller) forget(uuid container.UUID) {
 	delete(c.waiting, uuid)
 }
 
+// gone is the error of every request once the connection has ended.
 func (c *Controller) gone() error {
 	return fault.New(fault.NotFound, fault.Driver, "controller %d is gone", c.ref.PID)
 }
 
+// send writes one packet. It waits in Go's poller while the controller does not read.
 func (c *Controller) send(m *hold.Message) error {
 	packet, fds := wire.Append(make([]byte, 0, wire.Size), nil, m)
 	if len(fds) > wire.MaxFiles {
@@ -226,7 +277,7 @@ func (c *Controller) send(m *hold.Message) error {
 	}
 	_, _, err := c.conn.WriteMsgUnix(packet, rights, nil)
 	switch {
-	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET):
+	case errors.Is(err, unix.EPIPE), errors.Is(err, unix.ECONNRESET), errors.Is(err, net.ErrClosed):
 		return c.gone()
 	case err != nil:
 		return fault.Wrap(err, fault.System, "cannot reach controller %d", c.ref.PID)

@@ -1,5 +1,11 @@
 // Package control is the daemon's end of its conversation with controllers: it
 // starts them, finds them again, and turns messages into the Controllers port.
+//
+// A controller is a process of its own: what running containers need of a parent
+// lives there, so that a daemon may end at any moment. What package wire carries, package endpoint reads at the other end. Three
+// things may break off in the middle: the daemon, then the controller abandons what
+// nobody let go on; the controller, then every request ends with NotFound and init
+// runs on; a request's ctx, then a late answer is thrown away.
 package control
 
 import (
@@ -23,7 +29,7 @@ import (
 
 // Options say where things are.
 type Options struct {
-	Program string // the controller's binary
+	Program string // the controller's binary, read once by New
 	State   string // directory of the control sockets, made if missing
 	Log     string // directory of the containers' logs, made if missing
 	// Shared opens what a controller writes into instead of a log of its container's
@@ -67,6 +73,7 @@ func New(options Options, log *slog.Logger) (*Controllers, error) {
 	return c, nil
 }
 
+// openDirs makes the two directories and opens that of the sockets.
 func openDirs(options Options) (*os.File, error) {
 	for _, dir := range []string{options.State, options.Log} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -80,7 +87,9 @@ func openDirs(options Options) (*os.File, error) {
 	return sockets, nil
 }
 
-// Close lets go of what New took. Controllers run on.
+// Close lets go of what New took; Launch fails from then on. Controllers run on,
+// but for the spare one, and are awaited if they are about to end. Controller
+// values stay usable.
 func (c *Controllers) Close() error {
 	c.spare.close()
 	c.nursery.close()
@@ -88,7 +97,9 @@ func (c *Controllers) Close() error {
 	return errors.Join(c.image.Close(), c.sockets.Close())
 }
 
-// Launch implements ports.Controllers. A spare is there as a rule.
+// Launch implements ports.Controllers. A spare is there as a rule. Kind System if
+// the program cannot be executed or the log not be opened; ctx is for the wait
+// until another start is over.
 func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (ports.Controller, error) {
 	complaints, err := c.openLog(identity.Name)
 	if err != nil {
@@ -124,9 +135,11 @@ func (c *Controllers) openLog(name string) (*os.File, error) {
 	return file, nil
 }
 
-// spawn starts a controller that holds nothing yet.
+// spawn starts a controller that holds nothing yet. The socket is bound and listens
+// before the program runs, and the daemon is connected already, so nobody has to
+// wait until it is ready.
 func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
-	name := newName() + ".sock"
+	name := newName() + socketSuffix
 	path := filepath.Join(c.options.State, name)
 	listener, err := c.listen(name)
 	if err != nil {
@@ -151,13 +164,19 @@ func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
 	return newController(ref, ours, c), nil
 }
 
+// socketSuffix tells control sockets from what else lies in the State directory.
+const socketSuffix = ".sock"
+
+// newName is not the container's: a controller is started before it has one.
 func newName() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
-// Adopt implements ports.Controllers.
+// Adopt implements ports.Controllers. The start time tells a controller from a later
+// process with its number. NotFound removes its socket. The daemon that was connected
+// so far is hung up on: a controller serves one.
 func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.Controller, error) {
 	if ref.PID <= 0 || startTime(ref.PID) != ref.Start {
 		return nil, c.lost(ref, unix.ESRCH)
@@ -172,7 +191,8 @@ func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.
 	return newController(ref, connection, c), nil
 }
 
-// lost removes the socket of a controller that is gone.
+// lost removes the socket of a controller that is gone. Only the last part of its
+// path counts: a status file could name any file.
 func (c *Controllers) lost(ref container.Controller, err error) error {
 	if ref.Socket != "" {
 		unix.Unlinkat(int(c.sockets.Fd()), filepath.Base(ref.Socket), 0)
@@ -187,8 +207,11 @@ func (c *Controllers) address(name string) *unix.SockaddrUnix {
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.sockets.Fd())) + "/" + name}
 }
 
+// socketType keeps messages apart (unix(7)), so that none is read in halves.
 const socketType = unix.SOCK_SEQPACKET | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 
+// listen makes a socket that only its owner, root, may connect to. The backlog is
+// for one daemon that comes while another goes.
 func (c *Controllers) listen(name string) (*os.File, error) {
 	if err := unix.Unlinkat(int(c.sockets.Fd()), name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -213,6 +236,8 @@ func (c *Controllers) listen(name string) (*os.File, error) {
 	return file, nil
 }
 
+// dial connects without waiting: ECONNREFUSED is a socket without a process, EAGAIN
+// one whose backlog is full.
 func (c *Controllers) dial(name string) (*net.UnixConn, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, socketType, 0)
 	if err != nil {
@@ -225,7 +250,8 @@ func (c *Controllers) dial(name string) (*net.UnixConn, error) {
 	return connection(fd)
 }
 
-// pair makes a connected pair: ours for Go's poller, theirs to pass on.
+// pair makes a connected pair: ours for Go's poller, theirs to pass on. The caller
+// closes both.
 func pair() (ours *net.UnixConn, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, socketType, 0)
 	if err != nil {
@@ -239,7 +265,7 @@ func pair() (ours *net.UnixConn, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
-// connection takes fd over.
+// connection takes fd over, also when it fails.
 func connection(fd int) (*net.UnixConn, error) {
 	file := os.NewFile(uintptr(fd), "control")
 	defer file.Close() // FileConn duplicates it

@@ -30,6 +30,7 @@ func descriptor(file *os.File) (fd int) {
 	return fd
 }
 
+// numbers are the descriptors of files that are all there. They stay the files'.
 func numbers(files []*os.File) []hold.FD {
 	list := make([]hold.FD, 0, len(files))
 	for _, file := range files {
@@ -38,7 +39,7 @@ func numbers(files []*os.File) []hold.FD {
 	return list
 }
 
-// file takes a received descriptor over.
+// file takes a received descriptor over; nil for none. name is what errors show.
 func file(fd hold.FD, name string) *os.File {
 	if fd == hold.None {
 		return nil
@@ -46,6 +47,7 @@ func file(fd hold.FD, name string) *os.File {
 	return os.NewFile(uintptr(fd), name)
 }
 
+// files takes a list over, in its order.
 func files(fds []hold.FD, name string) []*os.File {
 	list := make([]*os.File, 0, len(fds))
 	for _, fd := range fds {
@@ -54,7 +56,8 @@ func files(fds []hold.FD, name string) []*os.File {
 	return list
 }
 
-// held takes the descriptors of a message over.
+// held takes the descriptors of a message over, those that Begun, Reclaimed and the
+// reports of restarts bring. The receiver closes them.
 func held(m *hold.Message) ports.Held {
 	return ports.Held{
 		PID: m.PID, Start: m.Start, Process: file(m.Files.Process, "pidfd"), Network: file(m.Files.Network, "net"),
@@ -63,12 +66,14 @@ func held(m *hold.Message) ports.Held {
 	}
 }
 
+// closeHeld closes all of them; some may be missing.
 func closeHeld(h *ports.Held) {
 	closeFiles([]*os.File{h.Process, h.Network, h.Plan})
 	closeFiles(h.Terminals)
 	closeFiles(h.Hosts)
 }
 
+// closeFiles closes those that are there.
 func closeFiles(list []*os.File) {
 	for _, file := range list {
 		if file != nil {
@@ -82,7 +87,8 @@ func release(m *hold.Message) {
 	m.Files.Each(func(fd hold.FD) { unix.Close(int(fd)) })
 }
 
-// duplicates copies descriptors; on failure none is left.
+// duplicates copies descriptors; on failure none is left. The copies share their
+// open files (dup(2)) and close on exec.
 func duplicates(list []*os.File) ([]*os.File, error) {
 	copies := make([]*os.File, 0, len(list))
 	for _, original := range list {

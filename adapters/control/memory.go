@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"strconv"
@@ -23,7 +24,8 @@ func sealedCopy(path string) (*os.File, error) {
 	})
 }
 
-// sealedBytes is sealedCopy for bytes.
+// sealedBytes is sealedCopy for bytes, which are never to be executed. name shows in
+// /proc/PID/fd alone.
 func sealedBytes(name string, content []byte) (*os.File, error) {
 	return sealed(name, unix.MFD_NOEXEC_SEAL, func(memory *os.File) error {
 		_, err := memory.Write(content)
@@ -55,18 +57,41 @@ func sealed(name string, executable int, fill func(*os.File) error) (*os.File, e
 	return memory, nil
 }
 
-// startTime reads field 22 of /proc/PID/stat (proc(5)), 0 for a process that is
-// gone. Fields are counted behind the name, which may hold anything.
+// startTime is the start of a process in clock ticks since boot, 0 if it is gone:
+// field 22 of its stat.
 func startTime(pid int) uint64 {
+	fields := stat(pid)
+	if fields == nil {
+		return 0
+	}
+	ticks, _ := strconv.ParseUint(fields[22], 10, 64)
+	return ticks
+}
+
+// isEnding says whether a process is dead or on its way: field 9 of its stat has
+// the kernel's flags, among them PF_EXITING. It is set before descriptors are
+// closed, so who sees a connection end because of that sees it set.
+func isEnding(pid int, start uint64) bool {
+	const exiting = 0x4
+	fields := stat(pid)
+	if fields == nil || fields[22] != strconv.FormatUint(start, 10) {
+		return true
+	}
+	flags, _ := strconv.ParseUint(fields[9], 10, 64)
+	return flags&exiting != 0
+}
+
+// stat reads /proc/PID/stat, by the numbers that proc(5) gives its fields; nil if
+// there is no such process. Fields are counted behind the second, a name in
+// parentheses that may hold anything, so the first two are not filled in.
+func stat(pid int) []string {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0
+		return nil
 	}
-	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return 0
+	rest := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(rest) < 20 {
+		return nil
 	}
-	ticks, _ := strconv.ParseUint(fields[19], 10, 64)
-	return ticks
+	return append(make([]string, 3), rest...)
 }

@@ -19,6 +19,8 @@ func newNetwork() *os.File {
 	return <-made
 }
 
+// unshareNetwork moves this thread alone (unshare(2)); the namespace lives on in
+// the descriptor.
 func unshareNetwork() *os.File {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil

@@ -28,7 +28,8 @@ type born struct {
 // moved, which with cgroup v1 takes milliseconds.
 type nursery struct {
 	births chan birth
-	done   chan struct{}
+	quit   chan struct{} // closed by close
+	done   chan struct{} // closed when the thread has left the groups
 	log    *slog.Logger
 }
 
@@ -40,7 +41,7 @@ var environment = []string{"GOMAXPROCS=1"}
 const room = 512
 
 func newNursery(options Options, log *slog.Logger) *nursery {
-	n := &nursery{births: make(chan birth), done: make(chan struct{}), log: log}
+	n := &nursery{births: make(chan birth), quit: make(chan struct{}), done: make(chan struct{}), log: log}
 	go n.run(options)
 	return n
 }
@@ -56,9 +57,14 @@ func (n *nursery) run(options Options) {
 	if options.Home != nil {
 		defer n.leave(options.Home)
 	}
-	for b := range n.births {
-		process, err := b.start(unified)
-		b.answer <- born{process, err}
+	for {
+		select {
+		case b := <-n.births:
+			process, err := b.start(unified)
+			b.answer <- born{process, err}
+		case <-n.quit:
+			return
+		}
 	}
 }
 
@@ -96,6 +102,8 @@ func move(tasks []*os.File) (err error) {
 	return err
 }
 
+// start executes the program in a session of its own, so that no terminal's hang-up
+// reaches it. Descriptors 0 to 2 are /dev/null, files follow from 3 on.
 func (b *birth) start(unified *os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -113,10 +121,14 @@ func (b *birth) start(unified *os.File) (*os.Process, error) {
 	})
 }
 
+// start waits for the thread, not for the program: that may still be loading. The
+// files are not closed. os.ErrClosed after close.
 func (n *nursery) start(ctx context.Context, b birth) (*os.Process, error) {
 	b.answer = make(chan born, 1)
 	select {
 	case n.births <- b:
+	case <-n.done:
+		return nil, os.ErrClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -124,7 +136,8 @@ func (n *nursery) start(ctx context.Context, b birth) (*os.Process, error) {
 	return result.process, result.err
 }
 
+// close may be called once. A start that is under way ends first.
 func (n *nursery) close() {
-	close(n.births)
+	close(n.quit)
 	<-n.done
 }

@@ -15,7 +15,10 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Begin implements ports.Controller.
+// Begin implements ports.Controller. Kinds: a *ports.StepError for an operation,
+// NotFound for a controller that is gone, UnsupportedConfig for more descriptors
+// than a message carries, Aborted when ctx ends, System for the daemon's own
+// descriptors. After any of them but the first, Abandon: the container may be begun.
 func (c *Controller) Begin(ctx context.Context, order ports.Order) (ports.Held, error) {
 	plan, err := sealedBytes("plan", script(&order).Append(nil))
 	if err != nil {
@@ -35,6 +38,8 @@ func (c *Controller) Begin(ctx context.Context, order ports.Order) (ports.Held, 
 	return begun, nil
 }
 
+// begin sends the order. What is opened for it is closed when the answer is there:
+// the controller has its own descriptors by then.
 func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.File) (*hold.Message, error) {
 	files, done, err := c.files(order, plan)
 	if err != nil {
@@ -81,13 +86,14 @@ func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files,
 	return files, func() { closeFiles(append(tasks, unified)) }, nil
 }
 
-// Proceed implements ports.Controller.
+// Proceed implements ports.Controller. For one that runs already it is no error: a
+// daemon may not know what its predecessor asked.
 func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
 	defer c.parent.spare.refill() // the start is over
 	return c.request(ctx, hold.Proceed, uuid, hold.Running)
 }
 
-// Abandon implements ports.Controller.
+// Abandon implements ports.Controller. It kills a running one too.
 func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 	err := c.request(ctx, hold.Abandon, uuid, hold.Abandoned)
 	if errors.Is(err, fault.NotFound) {
@@ -96,6 +102,7 @@ func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 	return err
 }
 
+// request is for those that carry nothing but the container.
 func (c *Controller) request(ctx context.Context, kind hold.Kind, uuid container.UUID, want hold.Kind) error {
 	reply, err := c.ask(ctx, &hold.Message{Kind: kind, UUID: uuid, Files: hold.NoFiles()})
 	if err != nil {
@@ -104,7 +111,8 @@ func (c *Controller) request(ctx context.Context, kind hold.Kind, uuid container
 	return c.check(reply, want)
 }
 
-// Reclaim implements ports.Controller.
+// Reclaim implements ports.Controller. It may be asked again: each answer has
+// descriptors of its own.
 func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (ports.Held, error) {
 	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Reclaim, UUID: uuid, Files: hold.NoFiles()})
 	if err != nil {
@@ -116,7 +124,8 @@ func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (ports.He
 	return held(reply), nil
 }
 
-// Restore implements ports.Controller. A held container whose plan was lost
+// Restore implements ports.Controller. The files in held stay the caller's. NotFound
+// if the process is gone, or the controller is, or refuses. A held container whose plan was lost
 // cannot be restarted from inside, but is held: the order makes a new plan.
 func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.Held) error {
 	plan := old.Plan
@@ -153,7 +162,9 @@ func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.H
 	return c.check(reply, hold.Restored)
 }
 
-// open finds a process again by its number and start time.
+// open finds a process again by its number and start time. The time is compared
+// when the pidfd is there: from then on the number cannot go to another process
+// unnoticed.
 func open(pid int, start uint64) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -166,7 +177,8 @@ func open(pid int, start uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "pidfd"), nil
 }
 
-// Acknowledge implements ports.Controller.
+// Acknowledge implements ports.Controller. It has no answer; a controller that
+// nothing keeps ends, which closes Reports.
 func (c *Controller) Acknowledge(number uint64) error {
 	return c.send(&hold.Message{Kind: hold.Acknowledge, Number: number, Files: hold.NoFiles()})
 }
@@ -186,6 +198,7 @@ func (c *Controller) check(reply *hold.Message, want hold.Kind) error {
 	return fault.New(fault.Internal, fault.Driver, "controller %d gave an answer of the wrong kind (%d)", c.ref.PID, reply.Kind)
 }
 
+// stepError keeps the errno, so that errors.Is finds it; the plan knows the names.
 func stepError(failure hold.Failure) *ports.StepError {
 	errno := unix.Errno(failure.Errno)
 	return &ports.StepError{
@@ -203,6 +216,7 @@ func script(order *ports.Order) *step.Script {
 	}
 }
 
+// ranges are never nil on this side; on the other, both empty means no id map.
 func ranges(list []policy.IDRange) []step.Range {
 	out := make([]step.Range, 0, len(list))
 	for _, r := range list {

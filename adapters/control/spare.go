@@ -24,13 +24,15 @@ func (s *spare) breed(spawn func(context.Context) (*Controller, error)) {
 	s.refill()
 }
 
-// take returns the spare one if it is there and alive.
+// take returns the spare one if it is there and alive; the caller owns it. It does
+// not wait for one that is being made.
 func (s *spare) take() *Controller {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	one := s.ready
 	s.ready = nil
-	if one == nil || one.isGone() {
+	s.mu.Unlock()
+	if one != nil && one.isGone() {
+		one.Close() // outside of the lock: it asks for a refill
 		return nil
 	}
 	return one
@@ -48,6 +50,7 @@ func (s *spare) refill() {
 	s.work.Go(s.fill)
 }
 
+// fill does what refill began. It does not end with a context: close waits for it.
 func (s *spare) fill() {
 	one, err := s.spawn(context.Background())
 	if err == nil {

@@ -4,23 +4,28 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
+	"virtlxcd/ports/hold"
 )
 
-// Sweep implements ports.ControllerSweeper.
+// Sweep implements ports.ControllerSweeper. When ctx ends it returns what it has
+// ended so far, with ctx's error. The spare one is left alone: nobody knows it yet.
 func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) (ended []string, err error) {
 	spare := c.spare.socket()
-	paths, err := filepath.Glob(filepath.Join(c.options.State, "*.sock"))
+	entries, err := os.ReadDir(c.options.State)
 	if err != nil {
-		return nil, fault.Wrap(err, fault.System, "cannot list control sockets")
+		return nil, fault.Wrap(err, fault.System, "cannot list the control sockets in '%s'", c.options.State)
 	}
-	for _, path := range paths {
-		if path == spare || mine(path) {
+	for _, entry := range entries {
+		path := filepath.Join(c.options.State, entry.Name())
+		if !strings.HasSuffix(path, socketSuffix) || path == spare || mine(path) {
 			continue
 		}
 		if c.dismiss(ctx, path) {
@@ -46,12 +51,12 @@ func (c *Controllers) dismiss(ctx context.Context, path string) (ended bool) {
 	if controller.Acknowledge(math.MaxUint64) != nil {
 		return false
 	}
-	held, err := controller.Reclaim(ctx, container.UUID{})
+	answer, err := controller.ask(ctx, &hold.Message{Kind: hold.Reclaim, Files: hold.NoFiles()})
 	if err == nil {
-		closeHeld(&held)
+		release(answer)
 		return false
 	}
-	return ctx.Err() == nil && controller.isGone()
+	return errors.Is(err, fault.NotFound) // of ask: hung up
 }
 
 // socket is the spare controller's, which no status leads to either.

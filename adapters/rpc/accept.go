@@ -16,6 +16,8 @@ import (
 // Backlog bounds how many clients may wait before they are accepted, also on a socket
 // that somebody else has made. The kernel makes others wait or, if they do not want to,
 // turns them away. It has a bound of its own.
+// See listen(2): calling it again on a socket that listens changes the bound alone. The
+// kernel's own is net.core.somaxconn.
 func Backlog(listener net.Listener, clients int) error {
 	local, ok := listener.(*net.UnixListener)
 	if !ok {
@@ -31,11 +33,14 @@ func Backlog(listener net.Listener, clients int) error {
 }
 
 // pause is how long a socket is left alone when there are no descriptors left.
+// Clients wait in the backlog meanwhile.
 const pause = 5 * time.Second
 
 // Serve accepts clients until the listener fails or the server closes (then it
 // returns nil). The server owns the listener. It may run for several listeners at
 // the same time.
+// It fails with the listener's error. Before it returns the listener is closed; clients
+// that it has accepted are served on, and waited for by Close.
 func (s *Server) Serve(listener net.Listener, socket Socket) error {
 	if !s.clients.begin(&s.work) {
 		listener.Close()
@@ -92,6 +97,8 @@ func (s *Server) accepted(conn net.Conn, socket Socket) bool {
 	return true
 }
 
+// identify says who connected, and asks whether they may come in at all. A client is
+// turned away without an answer, as it has asked nothing yet.
 func (s *Server) identify(conn net.Conn) (access.Caller, error) {
 	caller, err := peer(conn)
 	if err == nil && s.options.Admit != nil {

@@ -12,6 +12,8 @@ import (
 
 // Call is one question of a client and its answer. It belongs to the handler until
 // that returns; only one goroutine may use it.
+// It ends with finish: the packet goes back to its pool, so nothing of the call may be
+// kept but what TakeFiles gave.
 type Call struct {
 	session   *Session
 	procedure *Procedure
@@ -26,6 +28,7 @@ type Call struct {
 func (c *Call) Session() *Session { return c.session }
 
 // Payload is the encoded arguments. The bytes are reused once the handler returns.
+// It is never longer than frame.MaxPayload; nobody has looked at it yet.
 func (c *Call) Payload() []byte { return c.packet.Payload }
 
 // Number is the procedure number.
@@ -33,6 +36,7 @@ func (c *Call) Number() int32 { return c.packet.Header.Procedure }
 
 // Files are the descriptors that came with the call, in order. The server closes
 // them when the handler returns.
+// There are frame.MaxFDs at most. A call that does not expect any may have some.
 func (c *Call) Files() []*os.File { return c.packet.Files }
 
 // TakeFiles is Files, but the caller closes them.
@@ -44,10 +48,12 @@ func (c *Call) TakeFiles() []*os.File {
 
 // Reply answers with success; a nil body is an empty answer. A body that does not
 // fit becomes an error to the client.
+// A second answer is logged and dropped.
 func (c *Call) Reply(body Body) { c.ReplyFiles(body) }
 
 // ReplyFiles is Reply with descriptors passed to the client. The server owns and
 // closes the files from here on, whatever happens.
+// More than frame.MaxFDs become an error to the client.
 func (c *Call) ReplyFiles(body Body, files ...*os.File) {
 	if !c.unanswered() {
 		closeFiles(files)
@@ -64,6 +70,7 @@ func (c *Call) ReplyFiles(body Body, files ...*os.File) {
 }
 
 // Fail answers with an error. Texts longer than a client accepts are cut.
+// failure may be used by several calls: it is not changed.
 func (c *Call) Fail(failure *protocol.Error) {
 	if !c.unanswered() {
 		return
@@ -101,12 +108,14 @@ func (c *Call) ReplyStream(stream io.ReadWriteCloser) {
 
 // Hangup makes the server close the connection once the answer has been written.
 // What the client sent after this call is not looked at.
+// That holds for Inline procedures; after others the reader may have gone on.
 func (c *Call) Hangup() { c.hangup = true }
 
 // Then runs f once, when the answer has been written or given up. f must not wait.
 // It does not run for calls that are never answered.
 func (c *Call) Then(f func()) { c.then = f }
 
+// unanswered insists on one answer: a second would be taken for that of another call.
 func (c *Call) unanswered() bool {
 	if c.answer == nil {
 		return true
@@ -160,6 +169,7 @@ func (c *Call) rescue() {
 	c.Fail(internalError("procedure " + c.procedure.Name + " failed unexpectedly"))
 }
 
+// discardAnswer takes back what a handler has given before it failed.
 func (c *Call) discardAnswer() {
 	if c.answer != nil {
 		closeFiles(c.answer.files)

@@ -8,6 +8,7 @@ import (
 )
 
 // Clients counts clients; a bound of 0 is none.
+// Now counts anonymous clients too. Both may be above a bound that was lowered.
 type Clients struct {
 	Max, MaxAnonymous uint
 	Now, Anonymous    uint
@@ -58,11 +59,13 @@ func (c *clients) enter(authenticated bool) bool {
 	return true
 }
 
+// full: an authenticated client needs a place, another one a place of both kinds.
 func (c *clients) full(authenticated bool) bool {
 	n := &c.counts
 	return n.Max > 0 && n.Now >= n.Max || !authenticated && c.crowded()
 }
 
+// crowded: there is no place for a client that has not authenticated.
 func (c *clients) crowded() bool {
 	return c.counts.MaxAnonymous > 0 && c.counts.Anonymous >= c.counts.MaxAnonymous
 }
@@ -79,6 +82,7 @@ func (c *clients) add(session *Session) {
 	}
 }
 
+// leave frees the places of a session that is over.
 func (c *clients) leave(session *Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,6 +108,7 @@ func (c *clients) authenticated(session *Session) bool {
 	return true
 }
 
+// resize wakes all who wait; each looks for itself.
 func (c *clients) resize(most, mostAnonymous uint) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,6 +128,7 @@ func (c *clients) session(id uint64) *Session {
 	return c.sessions[id]
 }
 
+// list is a copy, oldest first.
 func (c *clients) list() []*Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,6 +151,7 @@ func (c *clients) listen(listener io.Closer) bool {
 	return true
 }
 
+// unlisten forgets a listener that has failed.
 func (c *clients) unlisten(listener io.Closer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,6 +41,8 @@ func ended(err error) error {
 }
 
 // route hands one packet to whom it concerns. An error closes the connection.
+// Packets of types a client does not send, and of types nobody knows, are dropped without
+// an answer, as the original does: see captures of malformed packets.
 func (s *Session) route(packet *frame.Packet) error {
 	header := &packet.Header
 	switch {
@@ -61,6 +63,8 @@ func (s *Session) route(packet *frame.Packet) error {
 	return nil
 }
 
+// receiveCall serves a call or lets it wait. The warning is the original's, word for word:
+// people look for it. Each session gives it once.
 func (s *Session) receiveCall(packet *frame.Packet) {
 	switch s.inbox.admit(packet) {
 	case admitted:

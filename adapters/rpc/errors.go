@@ -25,6 +25,8 @@ const (
 // maxText is the longest string a client accepts, in bytes.
 const maxText = 4194304
 
+// newError has the form of all errors but those about arguments: a template, the detail
+// that is put into it, and -1 for both numbers.
 func newError(code, domain int32, template, detail, message string) *protocol.Error {
 	return &protocol.Error{
 		Code: code, Domain: domain, Message: &message, Level: levelError,
@@ -35,10 +37,12 @@ func newError(code, domain int32, template, detail, message string) *protocol.Er
 // rpcError complains about a packet or a call, not about what it asks for.
 func rpcError(text string) *protocol.Error { return newError(codeRPC, fromRPC, "%s", text, text) }
 
+// streamError is rpcError from the part that clients know as "streams".
 func streamError(text string) *protocol.Error {
 	return newError(codeRPC, fromStreams, "%s", text, text)
 }
 
+// internalError is for mistakes of this daemon.
 func internalError(text string) *protocol.Error {
 	return newError(codeInternal, fromRPC, "internal error: %s", text, "internal error: "+text)
 }
@@ -57,6 +61,7 @@ func silentFailure() *protocol.Error {
 	return &protocol.Error{Code: codeInternal, Domain: fromRPC, Message: &text, Level: levelError}
 }
 
+// unknownProgram and the texts below are the original's: clients print them unchanged.
 func unknownProgram(header *frame.Header) string {
 	return fmt.Sprintf("Cannot find program %d version %d", header.Program, header.Version)
 }

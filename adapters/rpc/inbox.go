@@ -89,12 +89,14 @@ func (b *inbox) keep(bytes int) {
 	b.bytes += bytes
 }
 
+// shed is called when data has been written to its sink or given up.
 func (b *inbox) shed(bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.shrink(bytes)
 }
 
+// shrink wakes the reader, the only one who waits. mu is held.
 func (b *inbox) shrink(bytes int) {
 	b.bytes -= bytes
 	b.space.Signal()

@@ -12,6 +12,8 @@ import (
 // keepalive finds out that a client is gone although its connection stands. It has
 // one timer, which is not touched when packets arrive: when it fires early it is set
 // to the rest.
+// With five seconds and a count of five a client that falls silent is asked after 5, 10,
+// 15, 20 and 25 seconds and disconnected after 30.
 type keepalive struct {
 	session  *Session
 	interval time.Duration
@@ -31,6 +33,7 @@ func (k *keepalive) now() int64 { return int64(time.Since(k.session.since)) }
 // heard notes that a packet arrived.
 func (k *keepalive) heard() { k.last.Store(k.now()) }
 
+// enable counts the silence from now.
 func (k *keepalive) enable() {
 	if k.interval <= 0 {
 		return
@@ -45,6 +48,7 @@ func (k *keepalive) enable() {
 	k.timer = time.AfterFunc(k.interval, k.fire)
 }
 
+// stop is for good: enable does nothing afterwards.
 func (k *keepalive) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -66,6 +70,7 @@ func (k *keepalive) fire() {
 	}
 }
 
+// check says what is due. mu is held for looking and setting the timer, not for sending.
 func (k *keepalive) check() (dead, ping bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -105,6 +110,7 @@ func (s *Session) answerPing(header *frame.Header) {
 	s.outbox.post(packet, drainOnce)
 }
 
+// keepalivePacket is a header alone, with zeros for serial and status.
 func keepalivePacket(procedure int32) *outgoing {
 	packet, _ := encode(frame.Header{
 		Program: protocol.KeepaliveProgram, Version: protocol.KeepaliveVersion, Procedure: procedure, Type: frame.Message,

@@ -10,6 +10,8 @@ import (
 
 // What may wait unsent for one client. Replies and stream data are bounded by the
 // session's slots and by one packet per stream; events and pongs are bounded here.
+// 64 pongs are more than a client asks for before it reads one; further pings find their
+// answer queued already.
 const (
 	maxEvents     = 16384
 	maxEventBytes = 32 << 20
@@ -179,6 +181,7 @@ func (o *outbox) writeSome(batch []*outgoing) (int, error) {
 	return n, err
 }
 
+// writeOne sends a packet that is large, or has descriptors, which must follow it.
 func (o *outbox) writeOne(packet *outgoing) error {
 	return frame.Write(o.conn, packet.data, packet.files)
 }

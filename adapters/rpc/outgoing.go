@@ -31,6 +31,7 @@ const (
 
 var outgoings = sync.Pool{New: func() any { return new(outgoing) }}
 
+// newOutgoing gives an empty packet, perhaps with the storage of one before it.
 func newOutgoing() *outgoing { return outgoings.Get().(*outgoing) }
 
 // release ends a packet's way: its files are closed, its owner is told.
@@ -45,6 +46,8 @@ func release(packet *outgoing, written bool) {
 	}
 }
 
+// recycle forgets everything but the storage. Large storage is left to the collector:
+// one long list must not stay with every packet that follows.
 func recycle(packet *outgoing) {
 	data := packet.data[:0]
 	if cap(data) > keptBuffer {

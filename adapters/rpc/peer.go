@@ -13,6 +13,8 @@ import (
 )
 
 // peer asks the kernel who connected. Only local sockets can tell.
+// See SO_PEERCRED in unix(7): the identity is that of connect(2), whatever the client
+// becomes later. Start makes the number of a process that has ended useless to another.
 func peer(conn net.Conn) (access.Caller, error) {
 	local, ok := conn.(*net.UnixConn)
 	if !ok {
@@ -68,6 +70,7 @@ func labelled() bool {
 
 // startTime is when a process began, in clock ticks since boot; 0 if that can not be
 // found out, for example because it has ended.
+// See proc_pid_stat(5).
 func startTime(pid int) uint64 {
 	if pid <= 0 {
 		return 0

@@ -26,6 +26,7 @@ type pool struct {
 	queue   fifo[task]
 }
 
+// newPool: low only shows in Workers, as there are no idle workers to keep.
 func newPool(low, high, prio uint) *pool {
 	p := &pool{}
 	p.resize(low, high, prio)
@@ -43,6 +44,7 @@ func (p *pool) submit(t task) {
 	p.start(t)
 }
 
+// start runs a task on a worker. mu is held.
 func (p *pool) start(t task) {
 	p.running++
 	p.peak = max(p.peak, p.running)
@@ -57,6 +59,7 @@ func (p *pool) done() {
 	p.fill()
 }
 
+// fill hands free workers to those who wait longest. mu is held.
 func (p *pool) fill() {
 	for p.running < p.limits.Max && p.queue.len() > 0 {
 		p.start(p.queue.pop())
@@ -80,6 +83,8 @@ func (p *pool) resize(low, high, prio uint) {
 	p.fill()
 }
 
+// A worker that was needed once counts as there from then on, until resize: that is what
+// administrators know of pools whose threads do not end.
 func (p *pool) workers() Workers {
 	p.mu.Lock()
 	defer p.mu.Unlock()

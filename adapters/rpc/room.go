@@ -33,6 +33,7 @@ func (c *clients) await(authenticated bool) {
 	c.mu.Lock()
 }
 
+// wake makes who waits look at the clock.
 func (c *clients) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -63,6 +63,8 @@ type Socket struct {
 
 // Server serves programs to clients. Sessions on all its sockets share its limits
 // and workers.
+// New starts nothing; goroutines begin with Serve and ServeConn. Its methods may be
+// called from any goroutine.
 type Server struct {
 	options  Options // what never changes of them
 	fresh    fresh
@@ -77,6 +79,8 @@ type Server struct {
 }
 
 // New returns a server that serves nobody yet.
+// Programs are looked through in their order. MaxRequests and MaxWorkers below 1 count
+// as 1, so that a mistake in a configuration does not silence the daemon.
 func New(options Options, log *slog.Logger, programs ...Program) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
@@ -88,10 +92,13 @@ func New(options Options, log *slog.Logger, programs ...Program) *Server {
 	return s
 }
 
+// errClosed is what Serve and ServeConn answer after Close.
 var errClosed = errors.New("server is closed")
 
 // ServeConn serves one client until its session is over, hooks included. It waits
 // for a free place first. The server owns conn.
+// The caller is taken as told: nobody asks the kernel, and Options.Admit is not asked.
+// The error is nil whatever happened to the client, and errClosed if it was not served.
 func (s *Server) ServeConn(conn net.Conn, caller access.Caller, socket Socket) error {
 	if !s.clients.begin(&s.work) {
 		conn.Close()
@@ -115,6 +122,7 @@ func (s *Server) enter(socket Socket) bool {
 	return true
 }
 
+// occupied tells who counts the daemon's idle time.
 func (s *Server) occupied(delta int) {
 	if tell := s.options.Occupied; tell != nil {
 		tell(delta)
@@ -155,6 +163,7 @@ func (s *Server) Close(ctx context.Context) error {
 }
 
 // Sessions returns the sessions there are, oldest first.
+// Sessions of clients that wait for a place are not among them.
 func (s *Server) Sessions() []*Session { return s.clients.list() }
 
 // Session finds a session by ID; nil if there is none.
@@ -164,6 +173,7 @@ func (s *Server) Session(id uint64) *Session { return s.clients.session(id) }
 func (s *Server) Clients() Clients { return s.clients.count() }
 
 // SetClientLimits changes the bounds; clients above them stay. 0 is no bound.
+// A client that waits is let in at once if there is room now.
 func (s *Server) SetClientLimits(maxClients, maxAnonymous uint) {
 	s.clients.resize(maxClients, maxAnonymous)
 }
@@ -172,6 +182,7 @@ func (s *Server) SetClientLimits(maxClients, maxAnonymous uint) {
 func (s *Server) Workers() Workers { return s.pool.workers() }
 
 // SetWorkers changes the pool's bounds; calls being served finish.
+// A maximum of 0 counts as 1.
 func (s *Server) SetWorkers(low, high, prio uint) { s.pool.resize(low, high, prio) }
 
 // SetMaxRequests changes how many calls of one client are served at the same time,
@@ -184,6 +195,7 @@ func (s *Server) SetKeepalive(interval time.Duration, count int) {
 	s.fresh.setKeepalive(interval, count)
 }
 
+// program finds what a packet is for. There are three at most: a map would be slower.
 func (s *Server) program(number, version uint32) *Program {
 	for i := range s.programs {
 		if p := &s.programs[i]; p.Number == number && p.Version == version {

@@ -52,6 +52,7 @@ type Session struct {
 	slotReturned, lastWordSaid func(bool)
 }
 
+// The session has a place already. Nothing runs before serve.
 func newSession(server *Server, conn net.Conn, caller access.Caller, socket Socket) *Session {
 	ctx, cancel := context.WithCancel(server.ctx)
 	s := &Session{
@@ -100,11 +101,15 @@ func (s *Session) SetAuthenticated() {
 
 // EnableKeepalive starts to ask a silent client whether it is alive, as the options
 // say. Calling it again changes nothing.
+// It is asked for by the client (CONNECT_SUPPORTS_FEATURE 10): one that does not know of
+// pings would never answer them.
 func (s *Session) EnableKeepalive() { s.keepalive.enable() }
 
 // OnClose registers what runs once when the connection is over and its calls and
 // streams have ended; the last one registered runs first. After that moment hook runs
 // at once.
+// Hooks run in one goroutine, one after the other, and may wait; a place is free again
+// when all have run. A hook that is registered late runs in the caller's goroutine.
 func (s *Session) OnClose(hook func()) {
 	s.mu.Lock()
 	over := s.over
@@ -120,6 +125,7 @@ func (s *Session) OnClose(hook func()) {
 // SendEvent queues an event. It never blocks: a client that does not read until the
 // queue overflows is disconnected. Events are sent in order; after the end of the
 // connection they are dropped.
+// An event that does not fit its schema is logged and dropped.
 func (s *Session) SendEvent(program uint32, procedure int32, body Body) {
 	packet, err := encode(frame.Header{
 		Program: program, Version: 1, Procedure: procedure,
@@ -149,6 +155,7 @@ func (s *Session) Close() {
 }
 
 // fail ends the session because its connection does not work.
+// What a client that hangs up does to its own connection is not worth more than debug.
 func (s *Session) fail(err error) {
 	switch {
 	case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):

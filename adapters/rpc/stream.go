@@ -23,6 +23,8 @@ const (
 // serve it: pump carries from the source to the client, one packet at a time, so that
 // a client that does not read holds up the source and nothing else; run carries from
 // the client to the sink and says the last word.
+// It ends once, by whoever comes first: the client's finish or abort, a failure of source
+// or sink, or the session's end. Then pump is waited for, and run says the last word.
 type stream struct {
 	session *Session
 	header  frame.Header // of stream packets
@@ -83,6 +85,7 @@ func (st *stream) enqueue(packet *frame.Packet) bool {
 	return true
 }
 
+// askFinish lets what is queued be written first.
 func (st *stream) askFinish() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -123,6 +126,7 @@ func (st *stream) run() {
 }
 
 // carry writes one packet; false when there is nothing more to carry.
+// An error of the sink ends the stream and is told to the client with its errno.
 func (st *stream) carry() bool {
 	packet, ok := st.next()
 	if !ok {
@@ -136,6 +140,7 @@ func (st *stream) carry() bool {
 	return err == nil
 }
 
+// next waits for data; not ok when the stream has ended, or is to end and all is written.
 func (st *stream) next() (*frame.Packet, bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -170,6 +175,7 @@ func (st *stream) done(packet *frame.Packet) {
 	st.session.inbox.shed(size)
 }
 
+// discard gives up what no sink will take, so that it no longer counts for the session.
 func (st *stream) discard() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -196,6 +202,7 @@ func (st *stream) pump() {
 
 func (st *stream) signal(written bool) { st.written <- written }
 
+// pumpOnce carries one read; false when the source has no more, or nobody listens.
 func (st *stream) pumpOnce(packet *outgoing) bool {
 	room := packet.data[frame.HeaderSize:cap(packet.data)]
 	n, err := st.source.Read(room)
@@ -238,6 +245,7 @@ func (st *stream) confirmation() *outgoing {
 	return packet
 }
 
+// failure is a stream packet that carries an error.
 func (st *stream) failure(failure *protocol.Error) *outgoing {
 	return encodeError(st.header, frame.Stream, failure)
 }

@@ -40,6 +40,7 @@ func (t *streams) add(st *stream) bool {
 	return true
 }
 
+// remove makes packets that come late strays.
 func (t *streams) remove(st *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

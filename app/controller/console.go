@@ -19,6 +19,8 @@ type console struct {
 	input       []byte // typed, and not yet taken by the guest
 }
 
+// newConsole takes both terminals over. guest may be None: of a container whose
+// terminal was lost only the host's end is there, until a restart.
 func newConsole(fds hold.Descriptors, guest, host hold.FD) *console {
 	c := &console{fds: fds, guest: guest, host: host}
 	c.watchGuest(true)
@@ -49,6 +51,8 @@ func (c *console) ready(fd hold.FD, happened hold.Happening) {
 	c.hostReady(happened)
 }
 
+// guestReady: the guest has said something, takes typed bytes again, or nobody
+// inside has the terminal open.
 func (c *console) guestReady(happened hold.Happening) {
 	if happened.Writable && len(c.input) > 0 {
 		c.feed()
@@ -91,6 +95,7 @@ func (c *console) deliver() {
 	c.watchHost(false)
 }
 
+// hostReady: a client has typed, takes output again, came or went.
 func (c *console) hostReady(happened hold.Happening) {
 	hungUp := happened.HungUp
 	if happened.Readable && len(c.input) == 0 {
@@ -150,6 +155,7 @@ func (c *console) connect(guest hold.FD) {
 	c.watchGuest(true)
 }
 
+// close delivers what is left and closes both ends.
 func (c *console) close() {
 	c.last()
 	c.fds.Forget(c.host)

@@ -23,7 +23,7 @@ type Controller struct {
 	dying   map[hold.FD]int           // pidfd -> pid of processes let go of before they died
 	failed  map[[16]byte]hold.Failure // starts that failed before Proceed asked
 	reports reports
-	begun   bool // ever held something
+	begun   bool // ever held something: then the process has had its purpose
 }
 
 // New returns a controller that holds nothing.
@@ -67,7 +67,9 @@ func (c *Controller) Idle() bool {
 // Finished is Idle after there was something to do.
 func (c *Controller) Finished() bool { return c.begun && c.Idle() }
 
-// Handle carries out one request. It owns the message's descriptors.
+// Handle carries out one request and answers it, at once or, for Proceed, when
+// init runs or does not. It owns the message's descriptors; those of requests that
+// bring none are closed. An unknown kind is answered with Unknown.
 func (c *Controller) Handle(m *hold.Message) {
 	switch m.Kind {
 	case hold.Begin:
@@ -87,15 +89,18 @@ func (c *Controller) Handle(m *hold.Message) {
 		c.reclaim(m.UUID)
 	case hold.Acknowledge:
 		c.reports.acknowledge(m.Number)
+		c.tell() // there is room again
 	default:
 		c.reply(hold.Unknown, m.UUID)
 	}
 }
 
-// DaemonLost abandons starts that nobody waits for any more.
+// DaemonLost abandons starts that nobody waits for any more. Restarts go on; what
+// comes of them is reported instead of answered, or it would be lost.
 func (c *Controller) DaemonLost() {
 	clear(c.failed)
 	for _, h := range c.held {
+		h.asked = false
 		if h.phase != running && !h.restarted {
 			c.kernel.Kill(h.born.Process)
 			c.letGo(h)
@@ -105,15 +110,12 @@ func (c *Controller) DaemonLost() {
 
 // DaemonFound repeats the reports that were not acknowledged.
 func (c *Controller) DaemonFound() {
-	c.reports.each(func(m *hold.Message) {
-		if h := c.held[m.UUID]; h != nil && (m.Kind == hold.Restarted || m.Kind == hold.NeedsLinks) {
-			c.describe(m, h)
-		}
-		c.daemon.Send(m)
-	})
+	c.reports.told = 0
+	c.tell()
 }
 
-// Ready deals with a descriptor on which something happened.
+// Ready deals with a descriptor on which something happened. One that is nobody's
+// any more is forgotten.
 func (c *Controller) Ready(fd hold.FD, happened hold.Happening) {
 	h := c.byFD[fd]
 	if pid, dying := c.dying[fd]; dying {

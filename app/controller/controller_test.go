@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -292,72 +291,4 @@ func TestRestoreHoldsWhatAnotherHeld(t *testing.T) {
 	b.Ready(b.Controller.held[one].born.Process, hold.Happening{Readable: true})
 	assert.Equal(t, hold.Exited, b.lastSent().Kind)
 	assert.Empty(t, b.leaks())
-}
-
-func TestOutputWaitsForAClient(t *testing.T) {
-	b := newBench(t)
-	c := b.started(one).consoles[0]
-	b.input[c.guest] = []byte("booting\n")
-	b.Ready(c.guest, hold.Happening{Readable: true})
-	assert.Empty(t, b.output[c.host], "nobody is there")
-	b.attached[c.host] = true
-	b.Ready(c.host, hold.Happening{Opened: true})
-	assert.Equal(t, "booting\n", b.output[c.host].String())
-}
-
-func TestInitNeverBlocksOnAnUnreadConsole(t *testing.T) {
-	b := newBench(t)
-	c := b.started(one).consoles[0]
-	flood := strings.Repeat("0123456789abcdef", 4*ringSize/16)
-	b.input[c.guest] = []byte(flood + "the end")
-	for range 3 * len(flood) / budget {
-		b.Ready(c.guest, hold.Happening{Readable: true})
-	}
-	assert.Empty(t, b.input[c.guest], "all was taken")
-	b.attached[c.host] = true
-	b.Ready(c.host, hold.Happening{Opened: true})
-	got := b.output[c.host].String()
-	assert.Len(t, got, ringSize)
-	assert.True(t, strings.HasSuffix(got, "the end"), "the tail is kept")
-}
-
-func TestOneEventMovesAtMostItsBudget(t *testing.T) {
-	b := newBench(t)
-	c := b.started(one).consoles[0]
-	b.input[c.guest] = make([]byte, 10*budget)
-	b.Ready(c.guest, hold.Happening{Readable: true})
-	assert.Len(t, b.input[c.guest], 9*budget)
-}
-
-func TestTypingReachesTheGuest(t *testing.T) {
-	b := newBench(t)
-	c := b.started(one).consoles[0]
-	b.input[c.host], b.full[c.guest] = []byte("ls\n"), true
-	b.Ready(c.host, hold.Happening{Readable: true})
-	assert.True(t, b.watched[c.guest].Write, "waits until the guest takes it")
-	assert.False(t, b.watched[c.host].Read, "and listens no further until then")
-	b.full[c.guest] = false
-	b.Ready(c.guest, hold.Happening{Writable: true})
-	assert.Equal(t, "ls\n", b.output[c.guest].String())
-	assert.True(t, b.watched[c.host].Read)
-}
-
-func TestAHangUpIsToldOnce(t *testing.T) {
-	b := newBench(t)
-	c := b.started(one).consoles[0]
-	b.hungUp[c.guest], b.hungUp[c.host] = true, true
-	b.Ready(c.guest, hold.Happening{HungUp: true})
-	b.Ready(c.host, hold.Happening{HungUp: true})
-	assert.True(t, b.watched[c.guest].Edge)
-	assert.True(t, b.watched[c.host].Edge)
-}
-
-func TestTheLastWordsAreKept(t *testing.T) {
-	b := newBench(t)
-	h := b.started(one)
-	c := h.consoles[0]
-	b.attached[c.host] = true
-	b.input[c.guest] = []byte("panic!")
-	b.dies(h, 1<<8)
-	assert.Equal(t, "panic!", b.output[c.host].String())
 }

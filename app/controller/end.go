@@ -37,7 +37,7 @@ func (c *Controller) ranAfterAll(h *held) bool {
 			return false
 		}
 		if h.phase != running && h.executing == executing {
-			c.stuck(h, hold.Failure{Entered: true, Errno: errNoChild, Index: uint32(len(h.script.Enter))})
+			c.stuck(h, hold.Failure{Entered: true, Errno: errNoChild, Index: noOperation})
 			return false
 		}
 	}
@@ -62,10 +62,7 @@ func (c *Controller) restart(h *held) {
 		c.report(&hold.Message{Kind: hold.RestartFailed, UUID: h.uuid, Failure: failure, Files: hold.NoFiles()})
 		return
 	}
-	for i, guest := range h.born.Terminals {
-		c.byFD[guest] = h
-		h.consoles[i].connect(guest)
-	}
+	c.connect(h)
 	if h.script.WaitLinks {
 		report := &hold.Message{Kind: hold.NeedsLinks, UUID: h.uuid}
 		c.describe(report, h)
@@ -73,6 +70,20 @@ func (c *Controller) restart(h *held) {
 		return
 	}
 	c.release(h)
+}
+
+// connect gives the consoles the terminals of a new start. Of a container that was
+// restored there may be fewer consoles, because host terminals were lost: without
+// a master a terminal hangs up, and nobody blocks on it.
+func (c *Controller) connect(h *held) {
+	for i, guest := range h.born.Terminals {
+		if i >= len(h.consoles) {
+			c.fds.Close(guest)
+			continue
+		}
+		c.byFD[guest] = h
+		h.consoles[i].connect(guest)
+	}
 }
 
 // keeps is the network namespace that a restart joins: none with an id map,
@@ -84,6 +95,8 @@ func (c *Controller) keeps(h *held, network hold.FD) hold.FD {
 	return network
 }
 
+// closeBorn closes what a first process came with, but for its terminals, which
+// are its consoles'.
 func (c *Controller) closeBorn(h *held) {
 	c.unwatch(&h.born.Process)
 	c.unwatch(&h.born.Outcome)
@@ -107,6 +120,8 @@ func (c *Controller) letGo(h *held) {
 	delete(c.held, h.uuid)
 }
 
+// mourn reaps a process, or keeps its pidfd until it can be: a zombie would stay
+// for as long as the controller lives.
 func (c *Controller) mourn(born *hold.Born) {
 	if born.Process == hold.None {
 		return
@@ -132,32 +147,68 @@ func (c *Controller) buried(process hold.FD, pid int) {
 // report numbers a report, keeps it until it is acknowledged and sends it.
 func (c *Controller) report(m *hold.Message) {
 	c.reports.add(m)
-	c.daemon.Send(m)
-	m.Files = hold.NoFiles() // not ours to keep: DaemonFound fills them in again
+	c.tell()
 }
+
+// tell sends the reports that were not sent yet, in order, as far as a daemon is
+// there and takes them: one that does not read for a while gets the others when
+// it acknowledges. Descriptors are filled in each time, as the container has them
+// by now; they are not the report's to keep.
+func (c *Controller) tell() {
+	for _, m := range c.reports.kept {
+		if m.Number <= c.reports.told {
+			continue
+		}
+		if h := c.held[m.UUID]; h != nil && isRestart(m.Kind) {
+			c.describe(m, h)
+		}
+		sent := c.daemon.Send(m)
+		m.Files = hold.NoFiles()
+		if !sent {
+			return
+		}
+		c.reports.told = m.Number
+	}
+}
+
+// isRestart says whether a report is about a new init.
+func isRestart(kind hold.Kind) bool { return kind == hold.Restarted || kind == hold.NeedsLinks }
 
 // reports are the unacknowledged ones, in order.
 type reports struct {
 	kept []*hold.Message
-	last uint64
+	last uint64 // number given
+	told uint64 // number sent to the present daemon
 }
 
 func (r *reports) empty() bool { return len(r.kept) == 0 }
 
+// add numbers a report. Of a container's restarts only the last one is kept: it
+// replaces what was known, and a container may restart without end while no
+// daemon is there to acknowledge.
 func (r *reports) add(m *hold.Message) {
+	if isRestart(m.Kind) {
+		r.dropRestarts(m.UUID)
+	}
 	r.last++
 	m.Number = r.last
 	r.kept = append(r.kept, m)
 }
 
+func (r *reports) dropRestarts(uuid [16]byte) {
+	rest := r.kept[:0]
+	for _, m := range r.kept {
+		if m.UUID != uuid || !isRestart(m.Kind) {
+			rest = append(rest, m)
+		}
+	}
+	clear(r.kept[len(rest):])
+	r.kept = rest
+}
+
+// acknowledge forgets reports up to number, whether they were sent or not.
 func (r *reports) acknowledge(number uint64) {
 	for len(r.kept) > 0 && r.kept[0].Number <= number {
 		r.kept = r.kept[1:]
-	}
-}
-
-func (r *reports) each(do func(*hold.Message)) {
-	for _, m := range r.kept {
-		do(m)
 	}
 }

@@ -32,6 +32,7 @@ type world struct {
 	status    map[int]int
 	progress  map[hold.FD][]news
 	lastPID   int
+	slowToDie bool      // a kill takes effect later
 	networks  []hold.FD // given to Begin
 	names     []string
 }
@@ -130,8 +131,8 @@ func (w *world) Kill(process hold.FD) {
 	if w.open[process] != "pidfd" {
 		w.wrong = append(w.wrong, fmt.Sprint("killed through ", process))
 	}
-	w.alive[w.lastPID] = false
 	w.status[w.lastPID] = 9
+	w.alive[w.lastPID] = w.slowToDie
 }
 
 func (w *world) Introduce(name string) { w.names = append(w.names, name) }

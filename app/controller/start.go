@@ -6,13 +6,19 @@ import "virtlxcd/ports/hold"
 const (
 	errInvalid = 22 // EINVAL
 	errNoChild = 10 // ECHILD: the process died before it executed init
-	errBusy    = 16 // EBUSY
+	errBusy    = 16 // EBUSY: held already
 )
 
-// begin makes a container's first process.
+// noOperation is the Index of a failure that belongs to no operation, so that no
+// error blames the first one of a list.
+const noOperation = 1<<32 - 1
+
+// begin makes a container's first process. What became of an earlier start of the
+// container is forgotten: Proceed is about this one.
 func (c *Controller) begin(m *hold.Message) {
+	delete(c.failed, m.UUID)
 	script, ok := c.fds.Load(m.Files.Plan)
-	failure := hold.Failure{Errno: errInvalid}
+	failure := hold.Failure{Errno: errInvalid, Index: noOperation}
 	if c.held[m.UUID] != nil {
 		ok, failure.Errno = false, errBusy
 	}
@@ -49,6 +55,7 @@ func (c *Controller) take(h *held) {
 	c.held[h.uuid] = h
 }
 
+// refuse answers with a failure.
 func (c *Controller) refuse(kind hold.Kind, uuid [16]byte, failure hold.Failure) {
 	c.daemon.Send(&hold.Message{Kind: kind, UUID: uuid, Failure: failure, Files: hold.NoFiles()})
 }
@@ -65,6 +72,7 @@ func (c *Controller) bear(h *held, network hold.FD) hold.Failure {
 	return failure
 }
 
+// watch and unwatch keep byFD and the event loop alike. unwatch closes.
 func (c *Controller) watch(h *held, fd hold.FD) {
 	c.byFD[fd] = h
 	c.fds.Watch(fd, hold.Interest{Read: true})
@@ -86,12 +94,16 @@ func (c *Controller) addConsole(h *held, guest, host hold.FD) {
 }
 
 // describe fills in what the daemon keeps in escrow. The descriptors stay ours.
+// Consoles without a guest terminal are the last ones (restore), so leaving them
+// out shifts no other.
 func (c *Controller) describe(m *hold.Message, h *held) {
 	m.PID, m.Start = h.born.PID, h.born.Start
 	m.Files = hold.NoFiles()
 	m.Files.Process, m.Files.Network = h.born.Process, h.born.Network
 	for _, console := range h.consoles {
-		m.Files.Terminals = append(m.Files.Terminals, console.guest)
+		if console.guest != hold.None {
+			m.Files.Terminals = append(m.Files.Terminals, console.guest)
+		}
 	}
 }
 
@@ -116,6 +128,7 @@ func (c *Controller) proceed(uuid [16]byte) {
 	}
 }
 
+// release lets the stage go on; the kernel closes the channel with it.
 func (c *Controller) release(h *held) {
 	h.phase = starting
 	c.kernel.Release(h.born.Release)
@@ -133,7 +146,7 @@ func (c *Controller) news(h *held) {
 		c.stuck(h, failure)
 	case hold.Gone:
 		if !h.executing {
-			c.stuck(h, hold.Failure{Entered: true, Errno: errNoChild, Index: uint32(len(h.script.Enter))})
+			c.stuck(h, hold.Failure{Entered: true, Errno: errNoChild, Index: noOperation})
 			return
 		}
 		c.unwatch(&h.born.Outcome)
@@ -141,6 +154,8 @@ func (c *Controller) news(h *held) {
 	}
 }
 
+// executed: init runs. Whoever asked is answered; a restart that nobody asked for
+// is reported.
 func (c *Controller) executed(h *held) {
 	h.phase, h.restarted = running, false
 	if h.asked {
@@ -168,12 +183,15 @@ func (c *Controller) stuck(h *held, failure hold.Failure) {
 	}
 }
 
-// abandon kills what was begun.
+// abandon kills what was begun. A Proceed that waits is answered too, first.
 func (c *Controller) abandon(uuid [16]byte) {
 	delete(c.failed, uuid)
 	if h := c.held[uuid]; h != nil {
 		c.kernel.Kill(h.born.Process)
 		c.letGo(h)
+		if h.asked {
+			c.refuse(hold.NotRun, uuid, hold.Failure{Entered: true, Errno: errNoChild, Index: noOperation})
+		}
 	}
 	c.reply(hold.Abandoned, uuid)
 }
@@ -192,7 +210,9 @@ func (c *Controller) reclaim(uuid [16]byte) {
 	c.daemon.Send(reply)
 }
 
-// restore takes over a container whose controller died.
+// restore takes over a container whose controller died. Unknown answers a plan
+// that cannot be read, a container that is held already, and one without a
+// process. A process that is dead is no error: its end is reported.
 func (c *Controller) restore(m *hold.Message) {
 	script, ok := c.fds.Load(m.Files.Plan)
 	if !ok || c.held[m.UUID] != nil || m.Files.Process == hold.None {
@@ -213,6 +233,9 @@ func (c *Controller) restore(m *hold.Message) {
 			guest = m.Files.Terminals[i]
 		}
 		c.addConsole(h, guest, host)
+	}
+	for _, guest := range m.Files.Terminals[min(len(h.files.Hosts), len(m.Files.Terminals)):] {
+		c.fds.Close(guest) // without a host terminal nobody would read it
 	}
 	c.reply(hold.Restored, m.UUID)
 	c.watch(h, h.born.Process)

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"path"
 	"strconv"
 
 	"virtlxcd/domain/container"
@@ -12,18 +13,19 @@ import (
 // ttyGroup is the group of terminals (FHS; devpts(5) gid= option).
 const ttyGroup = 5
 
-// builder gathers the two lists and hands out slots.
+// builder gathers the two lists and hands out slots. Its prepare... methods come
+// first, because the enter... methods use the slots they took.
 type builder struct {
 	Request
 	d        *container.Definition
 	rootUser uint32 // of the container, on the host
 	rootGrp  uint32
-	ttyGrp   uint32
+	ttyGrp   uint32 // likewise; root's if the map leaves the group out
 
 	prepare, enter step.List
 	slots          int
 	root, dev, pts int
-	terminals      []int
+	terminals      []int       // by console
 	mounts         map[int]int // filesystem index -> slot
 	sys            int         // slot of the host's /sys, -1: a fresh one is mounted
 	groups         []int       // slots by cgroup directory
@@ -40,6 +42,7 @@ func newBuilder(r Request) *builder {
 	return b
 }
 
+// slot takes the next free one. None is used twice: each stays filled to the end.
 func (b *builder) slot() int {
 	b.slots++
 	return b.slots - 1
@@ -48,6 +51,9 @@ func (b *builder) slot() int {
 func (b *builder) outside(op step.Op) { b.prepare = append(b.prepare, op) }
 func (b *builder) inside(op step.Op)  { b.enter = append(b.enter, op) }
 
+// plan closes the lists and adds what is not an operation. Memory is the limit
+// where <memtune><hard_limit> says nothing; the same for <vcpu cpuset> and
+// <cputune>.
 func (b *builder) plan() Plan {
 	d := b.d
 	plan := Plan{
@@ -82,5 +88,10 @@ func (b *builder) rootSource() string {
 // serves says whether a filesystem is mounted by enterFilesystems: not the
 // root, and of several for one target "/" only the first counts.
 func serves(fs *device.Filesystem) bool { return fs.Target != "/" }
+
+// guestPath is a <target dir> as a path inside: "data" and "/data/" mean /data,
+// and ".." does not lead out. What links inside do with it is the kernel's
+// business, below the container's root.
+func guestPath(target string) string { return path.Join("/", target) }
 
 func itoa(n int) string { return strconv.Itoa(n) }

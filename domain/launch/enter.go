@@ -12,7 +12,10 @@ import (
 // terminal is what init's standard descriptors are.
 const terminal = "/dev/pts/0"
 
-// enterRoot makes the prepared root the root.
+// enterRoot makes the prepared root the root. Join comes first: the v1 groups
+// are reached through descriptors, but a new cgroup namespace shows the groups
+// one is in at that moment. What the host has mounted on a root that is shared
+// with it is taken away, so that the container's own is not put on top.
 func (b *builder) enterRoot() {
 	b.inside(step.Op{Code: step.Join, Subject: "control groups"})
 	b.inside(step.Op{Code: step.NewCgroupView, Subject: "control groups"})
@@ -29,7 +32,9 @@ func (b *builder) enterRoot() {
 const hardened = step.NoSUID | step.NoDev | step.NoExec
 
 // enterKernelViews mounts proc and sysfs. They are mounted inside because they
-// show the namespaces of whoever mounts them.
+// show the namespaces of whoever mounts them, and before Forget because of what
+// is said at step.Pivot. The settings of /proc/sys are the host's but for those of
+// a network of its own.
 func (b *builder) enterKernelViews() {
 	b.inside(step.Op{Code: step.Mount, Source: "proc", Path: "/proc", Flags: hardened, Subject: "/proc"})
 	b.inside(step.Op{Code: step.Bind, Source: "/proc/sys", Path: "/proc/sys", Flags: hardened | step.ReadOnly, Subject: "/proc/sys"})
@@ -43,7 +48,8 @@ func (b *builder) enterKernelViews() {
 	b.inside(step.Op{Code: step.Mount, Source: "sysfs", Path: "/sys", Flags: hardened | step.ReadOnly, Subject: "/sys"})
 }
 
-// enterCgroups shows the container its own groups and nothing above.
+// enterCgroups shows the container its own groups and nothing above. With v1 the
+// hierarchies lie side by side, so something must hold their mount points.
 func (b *builder) enterCgroups() {
 	const base = "/sys/fs/cgroup"
 	if len(b.Cgroups) == 0 {
@@ -61,7 +67,9 @@ func (b *builder) enterCgroups() {
 	}
 }
 
-// enterDevices puts /dev in place and the consoles into it.
+// enterDevices puts /dev in place and the consoles into it. /dev/console and
+// /dev/tty1 are both the first console; /dev/shm and /dev/mqueue are for programs
+// that run without an init system, which would mount them.
 func (b *builder) enterDevices() {
 	b.inside(step.Op{Code: step.Attach, Slot: b.dev, Path: "/dev", Subject: "/dev"})
 	b.inside(step.Op{Code: step.Attach, Slot: b.pts, Path: "/dev/pts", Subject: "/dev/pts"})
@@ -82,7 +90,7 @@ func (b *builder) enterFilesystems() {
 		if !serves(fs) {
 			continue
 		}
-		target := path.Join("/", fs.Target)
+		target := guestPath(fs.Target)
 		if fs.Kind == device.GuestDir {
 			op := step.Op{Code: step.Bind, Source: fs.Source, Path: target, Subject: target}
 			if fs.ReadOnly {
@@ -106,7 +114,9 @@ const (
 	hardFiles     = 524288
 )
 
-// enterIdentity turns the stage into init.
+// enterIdentity turns the stage into init. Wait comes as late as it can, so that
+// the daemon makes links meanwhile; Become after all that needs root, and before
+// Directory, which the user may not be allowed to enter.
 func (b *builder) enterIdentity() {
 	d := b.d
 	if b.d.NeedsNet() {
@@ -134,6 +144,7 @@ func (b *builder) enterIdentity() {
 	})
 }
 
+// who is the user as an error names it: "root", "bob", "bob:staff", ":staff".
 func who(init container.Init) string {
 	switch {
 	case init.User == "" && init.Group == "":
@@ -154,6 +165,7 @@ var siblings32 = map[string]string{
 	"mipsel": "mips64el", "sparc": "sparc64", "parisc": "parisc64",
 }
 
+// personality makes uname(2) tell a 32-bit container that its machine is one too.
 func personality(arch, hostArch string) uint64 {
 	if siblings32[arch] == hostArch && hostArch != "" {
 		return per32Linux
@@ -161,7 +173,9 @@ func personality(arch, hostArch string) uint64 {
 	return 0
 }
 
-// environment is what init is given, in this order.
+// environment is what init is given, in this order; of two with one name, init
+// decides. "container" and "container_uuid" are what systemd looks for, and
+// "container_ttys" where it starts a login ("pts/1 pts/2"; the console has one).
 func environment(d *container.Definition) []string {
 	uuid := d.UUID.String()
 	env := []string{"PATH=/bin:/sbin", "TERM=linux", "container=lxc-libvirt", "HOME=/", "container_uuid=" + uuid}
@@ -178,6 +192,7 @@ func environment(d *container.Definition) []string {
 	return env
 }
 
+// otherTerminals are those besides the console, below /dev.
 func otherTerminals(consoles int) string {
 	names := make([]string, 0, consoles-1)
 	for i := 1; i < consoles; i++ {

@@ -9,7 +9,10 @@ import (
 )
 
 // Explain turns the failure of one operation into a fault that names the object
-// as the user wrote it. err keeps the errno.
+// as the user wrote it. err keeps the errno. An index that no operation has means
+// that the process could not be made or died between operations. Kind System, but
+// Internal for a user or group that the container does not have, as the original
+// has it.
 func (p *Plan) Explain(entered bool, index int, err error, interpreter bool) error {
 	list := p.Prepare
 	if entered {
@@ -32,6 +35,8 @@ func (p *Plan) Explain(entered bool, index int, err error, interpreter bool) err
 	return fault.Wrap(err, fault.System, "cannot %s '%s'", op.Code, op.Subject)
 }
 
+// explainExec: execve(2) says ENOENT for a missing program, for a missing #! or ELF
+// interpreter, and for a path through a missing directory alike.
 func explainExec(op *step.Op, err error, interpreter bool) error {
 	switch {
 	case interpreter:

@@ -25,21 +25,23 @@ type CgroupDir struct {
 	Links []string // further names
 }
 
-// Plan is a whole start.
+// Plan is a whole start. What each list and slot is, package step says.
 type Plan struct {
 	Prepare    step.List
 	Enter      step.List
 	Slots      int
 	Terminals  []int // slots of the guest terminals, by console
 	Namespaces step.Namespaces
-	WaitLinks  bool
-	Devices    []policy.DeviceRule
-	Limits     policy.Limits
+	WaitLinks  bool                // a restart from inside loses the links
+	Devices    []policy.DeviceRule // what may be used; everything else is denied
+	Limits     policy.Limits       // of the definition, completed from <memory> and <vcpu>
 
 	init string
 }
 
-// New plans the start. Kind UnsupportedConfig says what cannot be done and why.
+// New plans the start: the same request gives the same plan. Kind
+// UnsupportedConfig says what cannot be done and why, WrongState that the kernel
+// lacks network namespaces. The plan shares texts and lists with the definition.
 func New(r Request) (Plan, error) {
 	if err := Validate(r.Definition, r.Facts); err != nil {
 		return Plan{}, err
@@ -65,7 +67,9 @@ func New(r Request) (Plan, error) {
 
 // MachineName is the name of a running container's control group and machine
 // registration: at most 64 bytes of letters, digits, '-' and '.'; hyphens and
-// dots never doubled nor at either end.
+// dots never doubled nor at either end. Other programs look for it, so it is made
+// as the original does: "lxc-ID-NAME", less what does not fit. The id keeps two
+// containers apart whose names differ only in that.
 func MachineName(id int, name string) string {
 	text := "lxc-" + itoa(id) + "-" + name
 	out := make([]byte, 0, maxMachineName)
@@ -83,6 +87,7 @@ func MachineName(id int, name string) string {
 	return string(out)
 }
 
+// maxMachineName is HOST_NAME_MAX, which systemd-machined keeps to.
 const maxMachineName = 64
 
 func isSeparator(c byte) bool { return c == '-' || c == '.' }
@@ -92,7 +97,8 @@ func alphanumeric(c byte) bool {
 }
 
 // Hostname is the container's host name: its name with everything but letters,
-// digits and hyphens removed, and one leading hyphen too.
+// digits and hyphens removed, and one leading hyphen too: "ct_a.b" is "ctab". It
+// may be empty, which sethostname(2) accepts.
 func Hostname(name string) string {
 	out := make([]byte, 0, len(name))
 	for i := range len(name) {

@@ -138,46 +138,6 @@ func fields(op step.Op) string {
 	return b.String()
 }
 
-func TestRefusals(t *testing.T) {
-	for name, row := range map[string]struct {
-		change func(*container.Definition)
-		want   string
-	}{
-		"no console":        {func(d *container.Definition) { d.Consoles = nil }, "At least one PTY console is required"},
-		"other console":     {func(d *container.Definition) { d.Consoles[0].Kind = "file" }, "Only PTY console types are supported"},
-		"too many consoles": {func(d *container.Definition) { d.Consoles = make([]device.Console, 65) }, "65 consoles are more than the 64 that can be opened"},
-		"unserved":          {func(d *container.Definition) { d.Unserved = []string{"disk 'vda'", "hostdev misc"} }, "disk 'vda', hostdev misc cannot be started by this version"},
-		"relative init":     {func(d *container.Definition) { d.Init.Path = "bin/sh" }, "init path 'bin/sh' is not absolute"},
-		"relative source":   {func(d *container.Definition) { d.Filesystems[0].Source = "root" }, "filesystem source 'root' for '/' is not an absolute path"},
-		"memory as root":    {func(d *container.Definition) { d.Filesystems[0].Kind = device.Memory }, "a filesystem of type ram cannot be the root"},
-		"image":             {func(d *container.Definition) { d.Filesystems[0].Kind = device.ImageFile }, "Cannot mount filesystem type file"},
-		"partition":         {func(d *container.Definition) { d.Partition = "machine" }, "Resource partition 'machine' must start with '/'"},
-		"host init": {func(d *container.Definition) { d.Filesystems, d.Init.Path = nil, "/sbin/../sbin/init" },
-			"init '/sbin/../sbin/init' is the host's own init system and the container shares the host's root: it would be booted on the host's files; give the container a filesystem for '/' of its own"},
-		"host init, root named": {func(d *container.Definition) { d.Filesystems[0].Source, d.Init.Path = "//", "/lib/systemd/systemd" },
-			"init '/lib/systemd/systemd' is the host's own init system and the container shares the host's root: it would be booted on the host's files; give the container a filesystem for '/' of its own"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := New(Request{Definition: definition(row.change), Facts: facts()})
-			require.ErrorIs(t, err, fault.UnsupportedConfig)
-			assert.EqualError(t, err, row.want)
-		})
-	}
-}
-
-func TestHostsThatLackNamespaces(t *testing.T) {
-	bare := &host.Facts{}
-	_, err := New(Request{Definition: definition(func(d *container.Definition) { d.PrivateNet = true }), Facts: bare})
-	assert.ErrorIs(t, err, fault.WrongState)
-	_, err = New(Request{Definition: definition(mapped), Facts: bare})
-	assert.ErrorIs(t, err, fault.UnsupportedConfig)
-}
-
-func TestTheContainersOwnInitIsItsOwnBusiness(t *testing.T) {
-	_, err := New(Request{Definition: definition(func(d *container.Definition) { d.Init.Path = "/sbin/init" }), Facts: facts()})
-	assert.NoError(t, err, "with a root of its own")
-}
-
 func TestLimitsAndDevices(t *testing.T) {
 	plan, err := New(Request{Definition: definition(), Facts: facts()})
 	require.NoError(t, err)

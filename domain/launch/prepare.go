@@ -22,6 +22,8 @@ var kernelNodes = []struct {
 	{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0},
 }
 
+// deviceLinks are the links that every /dev has (proc(5), pts(4)); ptmx leads to
+// the container's own devpts.
 var deviceLinks = [][2]string{
 	{"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
 	{"fd", "/proc/self/fd"}, {"ptmx", "pts/ptmx"},
@@ -40,7 +42,9 @@ func (b *builder) prepareRoot() {
 	}
 }
 
-// prepareDevices makes the tmpfs that becomes /dev.
+// prepareDevices makes the tmpfs that becomes /dev. The nodes are made outside:
+// in a user namespace mknod(2) is refused. Consoles get plain files, on which
+// terminals are mounted later.
 func (b *builder) prepareDevices() {
 	b.dev = b.slot()
 	b.outside(step.Op{Code: step.NewMount, Source: "tmpfs", Data: "mode=755,size=65536", Slot: b.dev, Flags: step.NoSUID, Subject: "/dev"})
@@ -60,6 +64,7 @@ func (b *builder) prepareDevices() {
 	b.ownership(b.dev, "/dev")
 }
 
+// node makes one node for the container's root. Major and minor 0 go with a file.
 func (b *builder) node(name string, mode uint32, major, minor uint64) {
 	b.outside(step.Op{
 		Code: step.MakeNode, Slot: b.dev, Path: name, Mode: mode, Major: major, Minor: minor,
@@ -74,7 +79,9 @@ func (b *builder) ownership(slot int, subject string) {
 	}
 }
 
-// prepareTerminals makes the private devpts and a terminal for each console.
+// prepareTerminals makes the private devpts and a terminal for each console. They
+// are opened in order, so that console N is /dev/pts/N. Ownership comes last: what
+// openTerminal makes belongs to whom it says.
 func (b *builder) prepareTerminals() {
 	b.pts = b.slot()
 	options := "mode=0620,ptmxmode=0666,gid=" + strconv.FormatUint(uint64(b.ttyGrp), 10)
@@ -90,7 +97,8 @@ func (b *builder) prepareTerminals() {
 	b.ownership(b.pts, "/dev/pts")
 }
 
-// prepareFilesystems takes what comes from the host.
+// prepareFilesystems takes what comes from the host: <filesystem type='mount'> with
+// only its top mount, as the original binds it, and type='ram', whose size is in KiB.
 func (b *builder) prepareFilesystems() {
 	for i := range b.d.Filesystems {
 		fs := &b.d.Filesystems[i]

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -15,15 +16,13 @@ import (
 const maxConsoles = 64
 
 // Validate says what no host like this one can run, whenever it is started:
-// checked when a definition is stored.
+// checked when a definition is stored, and again by New, since facts change.
+// Kind WrongState for what the kernel lacks, UnsupportedConfig for the rest.
 func Validate(d *container.Definition, facts *host.Facts) error {
 	if d.NeedsNet() && !facts.NetNamespaces {
 		return fault.New(fault.WrongState, fault.Driver, "System lacks NETNS support")
 	}
-	if err := refuseHostInit(d, facts); err != nil {
-		return err
-	}
-	return nil
+	return refuseHostInit(d, facts)
 }
 
 // refuseHostInit keeps a container that shares the host's root from booting the
@@ -40,7 +39,9 @@ func refuseHostInit(d *container.Definition, facts *host.Facts) error {
 		d.Init.Path)
 }
 
-// startable says what this daemon cannot start though it can be stored.
+// startable says what this daemon cannot start though it can be stored: a
+// definition may be meant for another host or a later version. Whether sources
+// exist is not asked here: only the attempt tells.
 func startable(d *container.Definition, facts *host.Facts) error {
 	if len(d.Unserved) > 0 {
 		return unsupported("%s cannot be started by this version", strings.Join(d.Unserved, ", "))
@@ -83,11 +84,17 @@ func checkFilesystems(filesystems []device.Filesystem) error {
 				return unsupported("filesystem source '%s' for '%s' is not an absolute path", fs.Source, fs.Target)
 			}
 		case device.Memory:
+			if fs.Usage > math.MaxUint64/1024 {
+				return unsupported("filesystem size of %d KiB for '%s' is too large", fs.Usage, fs.Target)
+			}
 		default:
 			return unsupported("Cannot mount filesystem type %s", string(fs.Kind))
 		}
 		if fs.Target == "/" && fs.Kind != device.HostDir {
 			return unsupported("a filesystem of type %s cannot be the root", string(fs.Kind))
+		}
+		if serves(&fs) && guestPath(fs.Target) == "/" {
+			return unsupported("filesystem target '%s' would cover the root: write '/' if it is to be the root", fs.Target)
 		}
 	}
 	return nil

@@ -18,11 +18,13 @@ import (
 
 // The descriptors a controller is started with.
 const (
-	listenerFD = 3
-	daemonFD   = 4
+	listenerFD = 3 // bound to the socket
+	daemonFD   = 4 // connected to the daemon
 )
 
-// Main is the program: stage or controller, by its arguments.
+// Main is the program: stage or controller, by its arguments. It returns, and the
+// program ends with status 0, when everything is over; with 1 a stage or the event
+// loop has failed, with 2 the program was not started by the daemon.
 func Main() {
 	arguments := arguments()
 	if len(arguments) > 1 && arguments[1] == stage.Name {
@@ -31,7 +33,7 @@ func Main() {
 		syscall.Exit(1)
 	}
 	socket := after(arguments, "--socket")
-	if socket == "" {
+	if socket == "" || !listens(listenerFD) || !isSocket(daemonFD) {
 		complain("started by virtlxcd, not by hand")
 		syscall.Exit(2)
 	}
@@ -41,10 +43,23 @@ func Main() {
 	}
 }
 
+// listens and isSocket keep a program that was started by hand from waiting for
+// ever on descriptors that are none, and from removing the file that it was told
+// is its socket.
+func listens(fd int) bool {
+	accepts, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	return err == nil && accepts == 1
+}
+
+func isSocket(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
+}
+
 // run serves until nothing is held any more and nobody could bring work.
 func run(socket string) error {
 	stage.Protect()
-	unix.Umask(0)
+	unix.Umask(0) // nodes and directories get the modes that scripts say
 	events, err := loop.New(stage.Load)
 	if err != nil {
 		return err
@@ -75,13 +90,14 @@ func run(socket string) error {
 // would have to wait for.
 const room = 256
 
+// makeRoom makes the table that large at once: a table never shrinks.
 func makeRoom(null int) {
 	if fd, err := unix.FcntlInt(uintptr(null), unix.F_DUPFD_CLOEXEC, room-1); err == nil {
 		unix.Close(fd)
 	}
 }
 
-// after finds the value of an option.
+// after finds the value of an option, "" if there is none.
 func after(arguments []string, option string) string {
 	for i, argument := range arguments {
 		if argument == option && i+1 < len(arguments) {
@@ -91,6 +107,8 @@ func after(arguments []string, option string) string {
 	return ""
 }
 
+// complain reaches only who starts the program by hand: the daemon gives it
+// /dev/null.
 func complain(text string) { unix.Write(2, []byte("libvirt_lxc: "+text+"\n")) }
 
 // maxArguments bounds what is read of the own command line. It also is stack,

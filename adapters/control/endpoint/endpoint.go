@@ -11,14 +11,19 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Handler is what serves the daemon.
+// Handler is what serves the daemon. Its methods are called from Ready.
 type Handler interface {
+	// Handle owns the message and its descriptors.
 	Handle(*hold.Message)
+	// DaemonFound is called when one has connected; not for the first, which New
+	// was given.
 	DaemonFound()
+	// DaemonLost is called when one has hung up, or was hung up on, and before
+	// DaemonFound of its successor.
 	DaemonLost()
 }
 
-// Endpoint implements hold.Daemon.
+// Endpoint implements hold.Daemon. It belongs to one goroutine.
 type Endpoint struct {
 	fds      hold.Descriptors
 	handler  Handler
@@ -29,13 +34,13 @@ type Endpoint struct {
 	outFiles []int
 }
 
-// New serves on a listening socket, and at first on the connection first, which
+// New owns both descriptors, which do not block. It serves on a listening socket, and at first on the connection first, which
 // the daemon that started this process made.
 func New(listener, first hold.FD, fds hold.Descriptors) *Endpoint {
 	return &Endpoint{fds: fds, listener: listener, daemon: first}
 }
 
-// Serve starts: from now on Ready takes events.
+// Serve starts: from now on Ready takes events. To be called once.
 func (e *Endpoint) Serve(handler Handler) {
 	e.handler = handler
 	for _, fd := range [...]hold.FD{e.listener, e.daemon} {
@@ -43,10 +48,12 @@ func (e *Endpoint) Serve(handler Handler) {
 	}
 }
 
-// Connected says whether a daemon is there.
+// Connected says whether a daemon is there; one that has died is until Ready has
+// seen its end.
 func (e *Endpoint) Connected() bool { return e.daemon != hold.None }
 
-// Send implements hold.Daemon.
+// Send implements hold.Daemon. It never waits: for a daemon that does not read it
+// is as if none were there.
 func (e *Endpoint) Send(m *hold.Message) bool {
 	if e.daemon == hold.None {
 		return false
@@ -70,7 +77,8 @@ func (e *Endpoint) Ready(fd hold.FD) bool {
 }
 
 // accept lets a daemon in. A new one takes the place of the old one, whose end
-// may just not have been seen yet: only one can hold the driver's lock.
+// may just not have been seen yet: only one can hold the driver's lock. Only the
+// same user may connect (SO_PEERCRED of unix(7)); the socket's mode says so too.
 func (e *Endpoint) accept() {
 	fd, _, err := unix.Accept4(int(e.listener), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -105,6 +113,7 @@ func (e *Endpoint) receive() {
 	e.hangUp()
 }
 
+// hangUp ends the connection, if there is one.
 func (e *Endpoint) hangUp() {
 	if e.daemon == hold.None {
 		return

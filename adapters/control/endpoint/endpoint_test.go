@@ -43,6 +43,7 @@ func served(t *testing.T) (*Endpoint, *handler, int) {
 	require.NoError(t, err)
 	require.NoError(t, unix.Bind(listener, &unix.SockaddrUnix{Name: t.TempDir() + "/s"}))
 	require.NoError(t, unix.Listen(listener, 1))
+	require.NoError(t, unix.SetNonblock(ends[1], true))
 	h := &handler{}
 	e := New(hold.FD(listener), hold.FD(ends[1]), plain{})
 	e.Serve(h)
@@ -68,6 +69,78 @@ func TestMessagesGoBothWays(t *testing.T) {
 	assert.False(t, e.Ready(hold.FD(9999)), "not its own")
 }
 
+// TestPacketsThatCannotBeRead end the connection, and nothing else: the next daemon
+// is let in.
+func TestPacketsThatCannotBeRead(t *testing.T) {
+	whole, _ := wire.Append(nil, nil, &hold.Message{Kind: hold.Reclaim, Files: hold.NoFiles()})
+	wanting := &hold.Message{Kind: hold.Begin, Files: hold.NoFiles()}
+	wanting.Files.Plan = 0
+	unsent, _ := wire.Append(nil, nil, wanting)
+	other := append([]byte(nil), whole...)
+	other[0]++
+	for name, packet := range map[string][]byte{
+		"empty": {}, "cut": whole[:wire.Size-1], "too long": append(whole[:wire.Size:wire.Size], 0),
+		"much too long": make([]byte, 9000), "without its descriptor": unsent, "of another version": other,
+	} {
+		e, h, daemon := served(t)
+		require.NoError(t, wire.Send(daemon, packet, nil))
+		require.True(t, e.Ready(e.daemon))
+		assert.False(t, e.Connected(), name)
+		assert.Equal(t, 1, h.lost, name)
+		assert.Empty(t, h.handled, name)
+		connect(t, e)
+		e.Ready(e.listener)
+		assert.True(t, e.Connected(), name)
+		assert.Equal(t, 1, h.found, name)
+	}
+}
+
+// TestKindsAreTheHandlersBusiness: it answers what it does not know.
+func TestKindsAreTheHandlersBusiness(t *testing.T) {
+	e, h, daemon := served(t)
+	packet, _ := wire.Append(nil, nil, &hold.Message{Kind: 999, Files: hold.NoFiles()})
+	require.NoError(t, wire.Send(daemon, packet, nil))
+	e.Ready(e.daemon)
+	require.Len(t, h.handled, 1)
+	assert.EqualValues(t, 999, h.handled[0].Kind)
+	assert.True(t, e.Connected())
+}
+
+// TestTheEndOfADaemon is seen after all it has sent.
+func TestTheEndOfADaemon(t *testing.T) {
+	e, h, daemon := served(t)
+	packet, _ := wire.Append(nil, nil, &hold.Message{Kind: hold.Acknowledge, Files: hold.NoFiles()})
+	require.NoError(t, wire.Send(daemon, packet, nil))
+	require.NoError(t, unix.Shutdown(daemon, unix.SHUT_RDWR))
+	e.Ready(e.daemon)
+	assert.Len(t, h.handled, 1)
+	assert.True(t, e.Connected())
+	assert.False(t, e.Send(&hold.Message{Kind: hold.Running, Files: hold.NoFiles()}), "it would not arrive")
+	e.Ready(e.daemon)
+	assert.False(t, e.Connected())
+	assert.Equal(t, 1, h.lost)
+}
+
+// TestEventsWithoutCause: an event may be old.
+func TestEventsWithoutCause(t *testing.T) {
+	e, h, _ := served(t)
+	e.Ready(e.listener)
+	e.Ready(e.daemon)
+	assert.True(t, e.Connected())
+	assert.Zero(t, h.lost+h.found)
+}
+
+// connect is what the next daemon does.
+func connect(t *testing.T, e *Endpoint) {
+	t.Helper()
+	address, err := unix.Getsockname(int(e.listener))
+	require.NoError(t, err)
+	next, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { unix.Close(next) })
+	require.NoError(t, unix.Connect(next, address))
+}
+
 func TestGarbageEndsTheConnectionAndClosesWhatCame(t *testing.T) {
 	e, h, daemon := served(t)
 	var pipe [2]int
@@ -87,12 +160,7 @@ func TestGarbageEndsTheConnectionAndClosesWhatCame(t *testing.T) {
 
 func TestANewDaemonTakesThePlaceOfTheOld(t *testing.T) {
 	e, h, _ := served(t)
-	address, err := unix.Getsockname(int(e.listener))
-	require.NoError(t, err)
-	next, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	defer unix.Close(next)
-	require.NoError(t, unix.Connect(next, address))
+	connect(t, e)
 	e.Ready(e.listener)
 	assert.True(t, e.Connected())
 	assert.Equal(t, 1, h.lost)

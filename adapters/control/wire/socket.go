@@ -2,7 +2,9 @@ package wire
 
 import "golang.org/x/sys/unix"
 
-// Send writes one packet. EAGAIN: the other end does not read.
+// Send writes one packet, whole or not at all, without waiting. The descriptors
+// stay the caller's. EAGAIN: the other end does not read. EPIPE: it is gone. EINVAL:
+// more than MaxFiles descriptors. EBADF: one of them is not open.
 func Send(socket int, packet []byte, fds []int) error {
 	var rights []byte
 	if len(fds) > 0 {
@@ -37,6 +39,8 @@ func Receive(socket int, packet []byte) (n int, fds []int, err error) {
 	return n, fds, nil
 }
 
+// parse collects the descriptors of all control messages. Others than SCM_RIGHTS
+// are not asked for.
 func parse(rights []byte) (fds []int) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {

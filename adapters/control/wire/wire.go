@@ -12,22 +12,29 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Version is spoken by both ends or not at all.
+// Version is spoken by both ends or not at all. It changes with any change of form
+// or meaning: a controller outlives the daemon that started it, so the two may be
+// of different releases.
 const Version = 1
 
-// Size is the length of every message in bytes.
+// Size is the length of every message in bytes: version, kind, UUID, four numbers
+// of 64 bits, the failure and which single descriptors there are in 32 bits each,
+// and the lengths of the lists of descriptors. In the host's byte order, which both
+// ends share.
 const Size = 88
 
 // MaxFiles is how many descriptors the kernel lets one message carry (SCM_MAX_FD).
 const MaxFiles = 253
 
-// ErrForeign is returned for a packet that Append did not write, or whose
-// descriptors do not match it.
+// ErrForeign is returned for a packet that Append did not write (of another length
+// or version, or with unknown bits), or whose descriptors are more or fewer than it
+// says. Who gets it hangs up: nothing that follows can be trusted.
 var ErrForeign = errors.New("damaged or foreign control message")
 
 var order = binary.NativeEndian
 
-// Append adds the encoded message to b and its descriptors to fds.
+// Append adds the encoded message to b and its descriptors to fds, which stay the
+// message's. It does not bound their number: Send fails above MaxFiles.
 func Append(b []byte, fds []int, m *hold.Message) ([]byte, []int) {
 	for _, word := range [...]uint32{Version, uint32(m.Kind)} {
 		b = order.AppendUint32(b, word)
@@ -47,7 +54,8 @@ func Append(b []byte, fds []int, m *hold.Message) ([]byte, []int) {
 }
 
 // Decode reads a message and takes its descriptors from fds. On ErrForeign the
-// descriptors are still the caller's.
+// descriptors are still the caller's. What it accepts, Append encodes to the same
+// bytes. Kinds are not checked: who is asked for an unknown one says so.
 func Decode(b []byte, fds []int) (*hold.Message, error) {
 	if len(b) != Size || order.Uint32(b) != Version {
 		return nil, ErrForeign
@@ -58,12 +66,18 @@ func Decode(b []byte, fds []int) (*hold.Message, error) {
 	m.Start, m.Exit = order.Uint64(b[40:]), int(order.Uint64(b[48:]))
 	m.Failure.Errno, m.Failure.Index = order.Uint32(b[56:]), order.Uint32(b[60:])
 	bits := order.Uint32(b[64:])
+	if bits > allFailureBits {
+		return nil, ErrForeign
+	}
 	m.Failure.Entered, m.Failure.Interpreter = bits&1 != 0, bits&2 != 0
 	if !takeFiles(&m.Files, order.Uint32(b[68:]), b[72:], fds) {
 		return nil, ErrForeign
 	}
 	return m, nil
 }
+
+// allFailureBits is what failureBits makes of a failure that is all of it.
+const allFailureBits = 1<<2 - 1
 
 func failureBits(f hold.Failure) (bits uint32) {
 	if f.Entered {
@@ -75,6 +89,7 @@ func failureBits(f hold.Failure) (bits uint32) {
 	return bits
 }
 
+// singles and lists are the order in which descriptors travel, hold.Files.Each's.
 func singles(f *hold.Files) [6]*hold.FD {
 	return [...]*hold.FD{&f.Plan, &f.Image, &f.Unified, &f.Process, &f.Network, &f.Log}
 }
@@ -83,6 +98,7 @@ func lists(f *hold.Files) [4]*[]hold.FD {
 	return [...]*[]hold.FD{&f.Tasks, &f.Hosts, &f.Passed, &f.Terminals}
 }
 
+// present says which of the single descriptors are there, the first as bit 0.
 func present(f *hold.Files) (bits uint32) {
 	for i, fd := range singles(f) {
 		if *fd != hold.None {

@@ -35,6 +35,10 @@ func TestDecodeRefuses(t *testing.T) {
 	packet, fds := Append(nil, nil, message())
 	otherVersion := append([]byte(nil), packet...)
 	order.PutUint32(otherVersion, Version+1)
+	unknownBits := append([]byte(nil), packet...)
+	unknownBits[64] |= 4
+	seventh := append([]byte(nil), packet...)
+	order.PutUint32(seventh[68:], 1<<6)
 	tooMany := append([]byte(nil), packet...)
 	order.PutUint32(tooMany[72:], MaxFiles+1)
 	for name, row := range map[string]struct {
@@ -47,6 +51,10 @@ func TestDecodeRefuses(t *testing.T) {
 		"missing descriptors":    {packet, fds[1:]},
 		"surplus descriptors":    {packet, append(fds[:len(fds):len(fds)], 99)},
 		"counts beyond a packet": {tooMany, fds},
+		"unknown failure bits":   {unknownBits, fds},
+		"a seventh descriptor":   {seventh, fds[:1]},
+		"nothing":                {nil, nil},
+		"only descriptors":       {nil, fds},
 	} {
 		_, err := Decode(row.packet, row.fds)
 		assert.ErrorIs(t, err, ErrForeign, name)
@@ -91,6 +99,9 @@ func TestDescriptorsTravel(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	packet, _ := Append(nil, nil, message())
 	f.Add(packet, 5)
+	f.Add(append([]byte(nil), packet[:Size-4]...), 0)
+	none, _ := Append(nil, nil, &hold.Message{Kind: hold.Exited, PID: -1, Exit: -1, Files: hold.NoFiles()})
+	f.Add(none, 0)
 	f.Fuzz(func(t *testing.T, packet []byte, n int) {
 		fds := make([]int, max(0, min(n, MaxFiles)))
 		for i := range fds {
@@ -101,7 +112,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		again, sent := Append(nil, nil, m)
-		assert.Len(t, again, Size)
-		assert.Equal(t, fds, append([]int{}, sent...))
+		assert.Equal(t, packet, again, "one message has one form")
+		assert.Equal(t, fds, append([]int{}, sent...), "and every descriptor its place")
 	})
 }

@@ -22,12 +22,14 @@ import (
 )
 
 // The bus's own name and object.
+// See "Message Bus Messages" in the D-Bus specification.
 const (
 	Self     = "org.freedesktop.DBus"
 	SelfPath = "/org/freedesktop/DBus"
 )
 
 // standard is where the system bus listens unless the environment says otherwise.
+// /var/run/dbus is the address in the specification; it is a link to this one.
 const standard = "unix:path=/run/dbus/system_bus_socket"
 
 // closeLimit is how long Close waits for what a bus that does not read any more
@@ -35,6 +37,7 @@ const standard = "unix:path=/run/dbus/system_bus_socket"
 const closeLimit = 2 * time.Second
 
 // Options say which bus.
+// The zero value is what daemons want.
 type Options struct {
 	// Address as in dbus-daemon(1) ("unix:path=..."). Empty: the system bus.
 	Address string
@@ -42,6 +45,8 @@ type Options struct {
 
 // Bus is a connection that may come and go. All methods are safe from any
 // goroutine.
+// Its goroutines (the attempt, the keeper, calls, rules being made known) are Close's to
+// wait for.
 type Bus struct {
 	address string
 	log     *slog.Logger
@@ -49,17 +54,20 @@ type Bus struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 
-	mu      sync.Mutex
-	session *session // nil: not connected
-	dialing *attempt
-	failure error // of the last attempt
-	failed  time.Time
-	watches map[*watch]struct{}
-	keeping bool
-	closed  bool
+	mu       sync.Mutex
+	session  *session // nil: not connected
+	dialing  *attempt
+	attempts uint64 // that have ended
+	failure  error  // of the last attempt
+	failed   time.Time
+	watches  map[*watch]struct{}
+	keeping  bool
+	closed   bool
 }
 
 // New returns a bus. Nothing is connected before the first Call or Watch.
+// DBUS_SYSTEM_BUS_ADDRESS is looked at now and not later. log is told of lost
+// connections and of a bus that refuses to be watched.
 func New(options Options, log *slog.Logger) *Bus {
 	if options.Address == "" {
 		options.Address = os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
@@ -73,6 +81,8 @@ func New(options Options, log *slog.Logger) *Bus {
 }
 
 // Close ends the connection and all watches; calls that wait fail.
+// Watch channels are closed. Timeout if the bus has stopped reading and holds up what
+// was being sent: the goroutines then end with the process. Closing again waits again.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -105,6 +115,9 @@ func (b *Bus) Close() error {
 // long as ctx lasts. Arguments are Go values of the wished D-Bus types. It
 // connects if there is no connection; System if there is no bus. The D-Bus name
 // of an error that the other side answered is kept: ErrorName.
+// Timeout if ctx reached its deadline, or the bus or the service says that there was no
+// answer in time; Aborted if ctx was cancelled; System for every other failure. Structures
+// in the result are []any, variants dbus.Variant. Descriptors cannot be passed: CallFile.
 func (b *Bus) Call(ctx context.Context, destination, path, method string, args ...any) ([]any, error) {
 	s, err := b.connect(ctx, false)
 	if err != nil {
@@ -118,6 +131,9 @@ func (b *Bus) Call(ctx context.Context, destination, path, method string, args .
 }
 
 // Property reads one property of an object.
+// It calls org.freedesktop.DBus.Properties.Get. The value is unwrapped from its variant;
+// its type is whatever the service sent. Errors are those of Call, and System for an
+// answer that is no single variant.
 func (b *Bus) Property(ctx context.Context, destination, path, iface, name string) (any, error) {
 	body, err := b.Call(ctx, destination, path, "org.freedesktop.DBus.Properties.Get", iface, name)
 	if err != nil {
@@ -132,6 +148,8 @@ func (b *Bus) Property(ctx context.Context, destination, path, iface, name strin
 }
 
 // ErrorName is the D-Bus name of the error in err; empty if there is none.
+// It is what the D-Bus specification calls the error's name, such as
+// "org.freedesktop.DBus.Error.ServiceUnknown". Errors that arose on this side have none.
 func ErrorName(err error) string {
 	var answered dbus.Error
 	if errors.As(err, &answered) {
@@ -145,6 +163,7 @@ func ErrorName(err error) string {
 }
 
 // callFailed says who could not do what.
+// The three names are what buses and services say when somebody did not answer in time.
 func callFailed(ctx context.Context, err error, destination, method string) error {
 	if ended := ctx.Err(); ended != nil {
 		return Ended(ended, "'%s' did not answer to '%s'", destination, method)
@@ -161,6 +180,7 @@ func callFailed(ctx context.Context, err error, destination, method string) erro
 
 // Ended is the failure of what a context's end cut short: Timeout at its deadline,
 // else Aborted.
+// It is exported for the packages beside this one, which wait for signals too.
 func Ended(err error, format string, args ...any) error {
 	kind := fault.Aborted
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -2,8 +2,6 @@ package bus
 
 import (
 	"context"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -23,14 +21,18 @@ const (
 )
 
 // session is one connection.
+// It is made by an attempt, becomes Bus.session, and is dead for ever once the library
+// has called Terminate. Nothing of it is used again after that.
 type session struct {
 	bus  *Bus
 	conn *dbus.Conn
+	age  uint64        // the number of the attempt that made it; under bus.mu until the session is used
 	dead bool          // under bus.mu
 	gone chan struct{} // closed with it
 }
 
 // attempt is a connection being made, which several may wait for.
+// session or err is set before done is closed.
 type attempt struct {
 	done    chan struct{}
 	session *session
@@ -39,11 +41,13 @@ type attempt struct {
 
 // connect returns the connection there is, or makes one. A recent failure is
 // not repeated unless the attempt shall be fresh.
+// Whoever calls while an attempt is under way waits for that one: a bus that hangs is
+// asked once, by however many. The attempt goes on when ctx ends, for the others.
 func (b *Bus) connect(ctx context.Context, fresh bool) (*session, error) {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
-		return nil, fault.New(fault.System, fault.Host, "the connection to the system bus is closed")
+		return nil, errClosed()
 	}
 	if s := b.session; s != nil {
 		b.mu.Unlock()
@@ -69,10 +73,17 @@ func (b *Bus) connect(ctx context.Context, fresh bool) (*session, error) {
 }
 
 // dial performs an attempt and brings the watches up to date.
+// Waiters are answered before watches are installed, which takes several exchanges with
+// the bus; what is called meanwhile need not wait for that.
 func (b *Bus) dial(a *attempt) {
 	s, err := b.open()
 	b.mu.Lock()
 	b.dialing = nil
+	b.attempts++
+	age := b.attempts
+	if s != nil {
+		s.age = age
+	}
 	if err == nil && (s.dead || b.closed) {
 		err = fault.New(fault.System, fault.Host, "the connection to the system bus was lost at once")
 	}
@@ -90,7 +101,7 @@ func (b *Bus) dial(a *attempt) {
 		a.err = err
 		close(a.done)
 		for _, w := range watches {
-			w.tell(Disconnected)
+			w.lost(age)
 		}
 		return
 	}
@@ -102,30 +113,29 @@ func (b *Bus) dial(a *attempt) {
 }
 
 // open makes and greets a connection.
+// The bus may accept and say nothing, as one that systemd is starting does: dialLimit
+// ends that.
 func (b *Bus) open() (*session, error) {
 	s := &session{bus: b, gone: make(chan struct{})}
-	conn, err := dbus.Dial(b.address, dbus.WithSignalHandler(s))
+	ctx, cancel := context.WithTimeout(b.ctx, dialLimit)
+	defer cancel()
+	conn, err := dialPlain(ctx, b.address, dbus.WithSignalHandler(s))
 	if err != nil {
 		return nil, unreachable(err)
 	}
 	s.conn = conn
-	ctx, cancel := context.WithTimeout(b.ctx, dialLimit)
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
-	if err == nil {
-		err = conn.Hello()
-	}
-	if err != nil {
-		_ = conn.Close()
-		if ended := ctx.Err(); ended != nil {
-			err = ended
-		}
+	if err := greet(ctx, conn); err != nil {
 		return nil, unreachable(err)
 	}
 	return s, nil
 }
 
+// errClosed answers who calls after Close.
+func errClosed() error {
+	return fault.New(fault.System, fault.Host, "the connection to the system bus is closed")
+}
+
+// unreachable keeps the errno inside: "no such file" is another matter than "refused".
 func unreachable(err error) error {
 	wrapped := fault.Wrap(err, fault.System, "cannot reach the system bus")
 	wrapped.Area = fault.Host
@@ -134,6 +144,8 @@ func unreachable(err error) error {
 
 // call writes and waits in a goroutine of its own: writing to a bus that does
 // not read blocks, whatever the context says.
+// The goroutine is Close's to wait for. A reply that comes after ctx has ended is
+// dropped by the library.
 func (s *session) call(ctx context.Context, destination, path, method string, args ...any) ([]any, error) {
 	done := make(chan *dbus.Call, 1)
 	b := s.bus
@@ -155,6 +167,8 @@ func (s *session) call(ctx context.Context, destination, path, method string, ar
 }
 
 // Terminate is called by the library when the connection ends, once.
+// The order matters: the session is taken out first, so that whoever calls next dials
+// anew, and the watches hear of the loss last, without a lock (see watch.lost).
 func (s *session) Terminate() {
 	b := s.bus
 	b.mu.Lock()
@@ -171,11 +185,13 @@ func (s *session) Terminate() {
 	}
 	b.log.Info("the connection to the system bus is lost")
 	for _, w := range watches {
-		w.tell(Disconnected)
+		w.lost(s.age)
 	}
 }
 
 // DeliverSignal is called by the library for every signal, in their order.
+// It runs in the goroutine that reads from the bus, so it must not wait: watches take
+// what they have room for. What comes over a connection that has been given up is dropped.
 func (s *session) DeliverSignal(_, _ string, signal *dbus.Signal) {
 	b := s.bus
 	b.mu.Lock()
@@ -190,6 +206,8 @@ func (s *session) DeliverSignal(_, _ string, signal *dbus.Signal) {
 
 // keep keeps the bus connected as long as it is open. A connection that is lost
 // as soon as it is made counts as a failure.
+// Pauses double from firstPause to lastPause, so that a host without a bus is not asked
+// for ever at the rate of one that restarts.
 func (b *Bus) keep() {
 	for pause := firstPause; b.ctx.Err() == nil; {
 		began := time.Now()

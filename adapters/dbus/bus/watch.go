@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"virtlxcd/domain/fault"
 )
 
 // installLimit bounds telling the bus what is watched.
@@ -16,6 +18,8 @@ const installLimit = 10 * time.Second
 const queued = 128
 
 // Event says what a Signal is.
+// After Connected and Disconnected a subscriber has to ask for the present state, or
+// forget it: signals are news, and some may be missing.
 type Event uint8
 
 // The events.
@@ -26,6 +30,7 @@ const (
 )
 
 // Signal is what a watch gives. The fields after Event are of those Received.
+// Body is shared by all watches that the signal fits: read it only.
 type Signal struct {
 	Event  Event
 	Path   string
@@ -35,6 +40,7 @@ type Signal struct {
 }
 
 // Match selects signals. Empty fields match everything.
+// The fields are the keys of a match rule, see "Match Rules" in the D-Bus specification.
 type Match struct {
 	// Sender is a well-known name. Only its owner's signals are given: everybody
 	// may send signals to everybody.
@@ -52,6 +58,8 @@ func Owner(name string) Match {
 }
 
 // watch is one subscription.
+// The channel is closed under mu, and sent to under mu: that is why closed is looked at
+// in push.
 type watch struct {
 	match Match
 	out   chan Signal
@@ -69,6 +77,8 @@ type watch struct {
 // number of connections. The first one tells whether there is a bus, at once or
 // when that is known. A subscriber that does not keep up loses signals and is
 // told so by Connected. The channel is closed in the end.
+// Calling the function twice is fine. Signals of one connection come in their order; the
+// channel holds 128.
 func (b *Bus) Watch(match Match) (<-chan Signal, func()) {
 	w := &watch{match: match, out: make(chan Signal, queued)}
 	b.mu.Lock()
@@ -85,11 +95,13 @@ func (b *Bus) Watch(match Match) (<-chan Signal, func()) {
 	if s := b.session; s != nil {
 		b.wg.Go(func() { b.install(s, w) })
 	} else if b.failure != nil {
-		w.tell(Disconnected)
+		w.lost(b.attempts)
 	}
 	return w.out, func() { b.unwatch(w) }
 }
 
+// Its rules are taken off the bus in a goroutine, as nobody waits for that. A rule that
+// several watches have made known is counted by the bus, and goes with the last one.
 func (b *Bus) unwatch(w *watch) {
 	b.mu.Lock()
 	delete(b.watches, w)
@@ -116,6 +128,8 @@ func (b *Bus) current() []*watch {
 }
 
 // install makes a watch's rules known on a new connection.
+// Rules come before the question for the owner: a change in between is then heard, and
+// counts for more than the answer (watch.known).
 func (b *Bus) install(s *session, w *watch) {
 	ctx, cancel := context.WithTimeout(b.ctx, installLimit)
 	defer cancel()
@@ -132,9 +146,13 @@ func (b *Bus) install(s *session, w *watch) {
 			b.installFailed(s, err)
 			return
 		}
-		owner := ""
-		if err == nil && len(body) == 1 {
-			owner, _ = body[0].(string)
+		owner, ok := "", err != nil
+		if len(body) == 1 {
+			owner, ok = body[0].(string)
+		}
+		if !ok {
+			b.installFailed(s, fault.New(fault.System, fault.Host, "malformed answer to who owns '%s'", w.match.Sender))
+			return
 		}
 		w.setOwner(s, owner)
 	}
@@ -155,6 +173,8 @@ func (b *Bus) installFailed(s *session, err error) {
 	}
 }
 
+// forget is tried once: a rule that stays costs the bus a comparison, no more, and goes
+// with the connection.
 func (b *Bus) forget(s *session, match Match) {
 	ctx, cancel := context.WithTimeout(b.ctx, installLimit)
 	defer cancel()
@@ -173,6 +193,7 @@ func (w *watch) begin(s *session) {
 	w.session, w.ruled, w.owner, w.known = s, false, "", false
 }
 
+// setOwner takes the answer to who owns the sender's name, unless a change was heard.
 func (w *watch) setOwner(s *session, owner string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -192,14 +213,16 @@ func (w *watch) ready(s *session) bool {
 	return !w.closed
 }
 
-// tell reports that there is no bus, once.
-func (w *watch) tell(event Event) {
+// lost reports that there is no bus, once. Whoever says so does it without locks, so
+// the next connection may be there before: age tells the older news from the newer.
+func (w *watch) lost(age uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.told {
-		w.told = true
-		w.push(Signal{Event: event})
+	if w.told || w.session != nil && w.session.age > age {
+		return
 	}
+	w.told = true
+	w.push(Signal{Event: Disconnected})
 }
 
 // close ends the watch and returns the connection that knows its rules, if any.
@@ -218,6 +241,7 @@ func (w *watch) close() *session {
 }
 
 // offer takes a signal that the connection brought if it is for this watch.
+// A change of the sender's owner is noted even if the match does not select it.
 func (w *watch) offer(s *session, signal *dbus.Signal) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -233,6 +257,7 @@ func (w *watch) offer(s *session, signal *dbus.Signal) {
 	}
 }
 
+// sentBy compares unique names: the bus vouches for those, a name in a signal is anybody's.
 func (w *watch) sentBy(sender string) bool {
 	if w.match.named() {
 		return w.owner != "" && sender == w.owner
@@ -269,6 +294,11 @@ func (m Match) named() bool {
 
 // rules are what the bus has to know: the match itself and, where senders are
 // told apart by name, who has that name.
+// Values are quoted with ' and a ' inside is written '\” (the quote ends, an escaped one
+// follows, it begins anew). Two examples:
+//
+// type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.example'
+// type='signal',sender='org.example',path='/a'
 func (m Match) rules() []string {
 	var rule strings.Builder
 	rule.WriteString("type='signal'")

@@ -9,13 +9,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/godbus/dbus/v5"
-
 	"virtlxcd/adapters/dbus/bus"
 	"virtlxcd/domain/fault"
 )
 
 // The service.
+// See org.freedesktop.login1(5).
 const (
 	logind     = "org.freedesktop.login1"
 	logindPath = "/org/freedesktop/login1"
@@ -34,6 +33,9 @@ const (
 
 // Inhibitor holds the delay lock of this daemon. All methods are safe from any
 // goroutine, and none waits for the bus but MaxDelay.
+// The lock is a descriptor that logind has made; it counts until the last copy of it is
+// closed. Two goroutines begin with the first Hold or OnShutdown: follow asks logind,
+// announce calls the function, so that a slow function holds up no signal.
 type Inhibitor struct {
 	bus    *bus.Bus
 	log    *slog.Logger
@@ -64,14 +66,19 @@ func New(b *bus.Bus, log *slog.Logger) *Inhibitor {
 
 // Hold takes the lock soon, and again whenever the login manager has lost it,
 // until Release. Holding twice is holding.
+// "Soon" is as soon as logind answers; Held tells. After Close nothing happens.
 func (i *Inhibitor) Hold() { i.wish(true) }
 
 // Release gives the lock back soon: a shutdown that waits goes on.
+// Releasing what is not held is nothing.
 func (i *Inhibitor) Release() { i.wish(false) }
 
 // OnShutdown makes f hear when a shutdown begins (true) and when it was called
 // off. It also hears of one that had begun before. f may take as long as it
 // wishes; it is not called twice at a time. There is one such function.
+// It is the signal PrepareForShutdown of logind, which comes before the host's services
+// are stopped if somebody holds a delay lock. Set it before Hold: one that is set again
+// replaces the first, and hears only what is new.
 func (i *Inhibitor) OnShutdown(f func(begin bool)) {
 	i.mu.Lock()
 	i.notify = f
@@ -81,6 +88,8 @@ func (i *Inhibitor) OnShutdown(f func(begin bool)) {
 }
 
 // MaxDelay is how long the host waits for locks at most before it goes down.
+// It is InhibitDelayMaxSec of logind.conf(5), as logind says it. Errors are those of
+// bus.Bus.Call, after five seconds at the latest.
 func (i *Inhibitor) MaxDelay(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -96,6 +105,7 @@ func (i *Inhibitor) MaxDelay(ctx context.Context) (time.Duration, error) {
 }
 
 // Close gives the lock back and waits for a function that is told of a shutdown.
+// It never fails. Closing again is fine.
 func (i *Inhibitor) Close() error {
 	i.mu.Lock()
 	i.closed, i.wished = true, false
@@ -113,6 +123,7 @@ func (i *Inhibitor) Held() bool {
 	return i.lock != nil
 }
 
+// wish notes what is wanted; follow does it.
 func (i *Inhibitor) wish(held bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -135,6 +146,7 @@ func (i *Inhibitor) begin() {
 	}
 }
 
+// signalTo makes somebody look, once for any number of reasons.
 func signalTo(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -143,6 +155,9 @@ func signalTo(c chan<- struct{}) {
 }
 
 // follow keeps the lock as wished.
+// A new owner of logind's name is a logind that was restarted: locks outlive that, but
+// whether it knows them is not certain, so a new one is taken. retry runs after a refusal
+// alone.
 func (i *Inhibitor) follow() {
 	owners, stopOwners := i.bus.Watch(bus.Owner(logind))
 	defer stopOwners()
@@ -200,20 +215,13 @@ func (i *Inhibitor) adjust(connected, retake bool) bool {
 }
 
 // take asks for a lock.
+// The texts are what systemd-inhibit --list shows. "delay" makes the host wait for
+// InhibitDelayMaxSec at most; "block" would let containers keep a host from going down.
 func (i *Inhibitor) take() (*os.File, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, takeLimit)
 	defer cancel()
-	body, err := i.bus.Call(ctx, logind, logindPath, manager+".Inhibit",
+	return i.bus.CallFile(ctx, logind, logindPath, manager+".Inhibit",
 		"shutdown", "Libvirt LXC", "LXC containers are running", "delay")
-	if err != nil {
-		return nil, err
-	}
-	if len(body) == 1 {
-		if fd, ok := body[0].(dbus.UnixFD); ok {
-			return os.NewFile(uintptr(fd), "shutdown lock"), nil
-		}
-	}
-	return nil, fault.New(fault.System, fault.Host, "the login manager gave no lock")
 }
 
 // swap puts a lock in the place of the one there was.
@@ -251,6 +259,7 @@ func (i *Inhibitor) complain(err error) {
 
 // heard notes what is known about a shutdown. After a gap the state tells what
 // the signals would have told.
+// What is malformed says nothing: taken for "false" it would call a shutdown off.
 func (i *Inhibitor) heard(signal bus.Signal) {
 	down := false
 	switch signal.Event {
@@ -258,7 +267,11 @@ func (i *Inhibitor) heard(signal bus.Signal) {
 		if len(signal.Body) != 1 {
 			return
 		}
-		down, _ = signal.Body[0].(bool)
+		begins, ok := signal.Body[0].(bool)
+		if !ok {
+			return
+		}
+		down = begins
 	case bus.Connected:
 		ctx, cancel := context.WithTimeout(i.ctx, callLimit)
 		defer cancel()
@@ -266,7 +279,11 @@ func (i *Inhibitor) heard(signal bus.Signal) {
 		if err != nil {
 			return
 		}
-		down, _ = value.(bool)
+		preparing, ok := value.(bool)
+		if !ok {
+			return
+		}
+		down = preparing
 	default:
 		return
 	}
@@ -277,6 +294,7 @@ func (i *Inhibitor) heard(signal bus.Signal) {
 }
 
 // announce tells the function what it does not know yet.
+// Two changes that it missed while the function ran cancel each other out.
 func (i *Inhibitor) announce() {
 	for {
 		select {

@@ -31,6 +31,7 @@ type fakeHost struct {
 	machines map[string]recorded
 	calls    []string
 	old      bool // machined knows no links
+	leader   any  // what machined says of every leader, if not the truth
 	jobs     int
 	ownJob   uint32 // of the daemon's unit
 }
@@ -214,6 +215,9 @@ func (f fakeProperties) Get(message dbus.Message, _, name string) (dbus.Variant,
 	defer f.mu.Unlock()
 	switch name {
 	case "Leader":
+		if f.leader != nil {
+			return dbus.MakeVariant(f.leader), nil
+		}
 		return dbus.MakeVariant(f.machines[strings.ReplaceAll(strings.TrimPrefix(string(path), "/machine/"), "_", "-")].Leader), nil
 	case "Job":
 		return dbus.MakeVariant(struct {

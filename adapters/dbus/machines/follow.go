@@ -37,6 +37,7 @@ func (m *Machines) hear() {
 }
 
 // look makes follow look again.
+// One request stands for any number of them.
 func (m *Machines) look() {
 	select {
 	case m.kick <- struct{}{}:
@@ -45,6 +46,8 @@ func (m *Machines) look() {
 }
 
 // follow keeps the state up to date, and machines registered.
+// Everything that changes the state is done here, in one goroutine, so that no two looks
+// at the host overtake each other.
 func (m *Machines) follow() {
 	machine, stopMachine := m.bus.Watch(bus.Owner(machined))
 	defer stopMachine()
@@ -86,6 +89,7 @@ func (m *Machines) follow() {
 }
 
 // newOwner is the last argument of a change of owners.
+// It is empty for a name that was given up, and for signals that are not well formed.
 func newOwner(signal bus.Signal) string {
 	if len(signal.Body) != 3 {
 		return ""
@@ -135,6 +139,7 @@ func (m *Machines) examine(disconnected bool) time.Duration {
 }
 
 // unsettle makes who asks wait for a little. The lock is held.
+// settled is a new channel: those who have waited on the old one have their answer.
 func (m *Machines) unsettle() {
 	now := time.Now()
 	m.state, m.settled, m.since, m.patient = unsettled, make(chan struct{}), now, now.Add(m.patience.settle)
@@ -149,6 +154,8 @@ func (m *Machines) settle(to state) {
 }
 
 // probe asks the bus for both services.
+// machined need not run: it is started by the first call. Nil means both can be used;
+// UnsupportedOperation that they are not there; other kinds that nobody could tell.
 func (m *Machines) probe() error {
 	ctx, cancel := context.WithTimeout(m.ctx, m.patience.call)
 	defer cancel()

@@ -8,6 +8,8 @@ import (
 
 // health reports that something has begun to fail, and that it works again,
 // each once.
+// There is one for the host, one for scopes and one for registrations: a log that says the
+// same for each of a thousand containers would be read by nobody.
 type health struct {
 	log  *slog.Logger
 	bad  string
@@ -18,6 +20,7 @@ type health struct {
 	until   time.Time
 }
 
+// bad is logged as a warning, good as an information.
 func newHealth(log *slog.Logger, bad, good string) *health {
 	return &health{log: log, bad: bad, good: good}
 }

@@ -12,6 +12,7 @@ import (
 // empty, and keeps it for ever.
 
 // containers says whether a unit is the scope of a container.
+// Their machines are called lxc-PID-NAME, see scopeUnit.
 func containers(unit string) bool {
 	return strings.HasPrefix(unit, `machine-lxc\x2d`) && strings.HasSuffix(unit, ".scope")
 }
@@ -63,6 +64,8 @@ func (m *Machines) tidy(unit string) {
 	}
 }
 
+// "replace" takes the place of a job that is queued for the unit. A scope that stops by
+// itself meanwhile is no failure.
 func (m *Machines) stop(unit string) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.patience.call)
 	defer cancel()

@@ -23,6 +23,7 @@ import (
 )
 
 // The two services.
+// See org.freedesktop.systemd1(5) and org.freedesktop.machine1(5).
 const (
 	systemd     = "org.freedesktop.systemd1"
 	systemdPath = "/org/freedesktop/systemd1"
@@ -34,6 +35,7 @@ const (
 )
 
 // Options say what the host is like.
+// The zero value fits hosts with version 1 of the cpu controller.
 type Options struct {
 	// Weight turns cpu shares into what the cpu controller of this host counts in:
 	// a weight if it is on version 2 (unified), else the shares. Nil: shares.
@@ -41,6 +43,7 @@ type Options struct {
 }
 
 // patience is how long things may take.
+// Tests have less of it.
 type patience struct {
 	scope  time.Duration // a scope to be started, or given up
 	call   time.Duration // a service to answer, which may have to be started for it
@@ -51,6 +54,8 @@ type patience struct {
 var usual = patience{scope: 10 * time.Second, call: 3 * time.Second, settle: 3 * time.Second, hold: 30 * time.Second}
 
 // state is what is known about the host.
+// From unsettled it becomes usable or absent; from usable it goes back to unsettled
+// when something is lost, and from absent at once to usable when both services are there.
 type state uint8
 
 const (
@@ -60,6 +65,9 @@ const (
 )
 
 // Machines is the ports.Machines of hosts with systemd.
+// Two goroutines begin with the first container: hear takes the ends of jobs, follow
+// keeps the state and the registrations. They ask over the bus without mu. Lock order: mu
+// alone; health has locks of its own, which nothing is called under.
 type Machines struct {
 	bus      *bus.Bus
 	options  Options
@@ -108,6 +116,7 @@ func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
 }
 
 // Close stops following the host. Machines and scopes stay.
+// Calls that wait end as Aborted. Closing again is fine.
 func (m *Machines) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -118,6 +127,8 @@ func (m *Machines) Close() error {
 }
 
 // Place: see ports.Machines.
+// It promises a place only if systemd answers at this moment, so that Enclose, which
+// comes when the controller runs already, hardly ever fails.
 func (m *Machines) Place(ctx context.Context, partition, name string) string {
 	slice := sliceUnit(partition)
 	if slice == "" || name == "" || len(scopeUnit(name)) > maxUnit {
@@ -169,6 +180,7 @@ func (m *Machines) begin() {
 }
 
 // Disabled is for daemons that leave the host's machines alone.
+// Containers then get control groups below their partitions, and no machine.
 type Disabled struct{}
 
 var _ ports.Machines = Disabled{}

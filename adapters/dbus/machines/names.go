@@ -6,13 +6,18 @@ import (
 )
 
 // maxUnit is the length of the longest unit name.
+// See systemd.unit(5).
 const maxUnit = 255
 
 // scopeUnit is the unit of a machine.
+// For "lxc-4711-web" it is machine-lxc\x2d4711\x2dweb.scope, which is what machined calls
+// the scope of a machine that it makes itself.
 func scopeUnit(machine string) string { return "machine-" + escape(machine) + ".scope" }
 
 // sliceUnit is the unit that a partition stands for, empty if none can. Parts
 // become parts of the name, which makes each slice lie in the one before.
+// For "/machine/production" it is machine-production.slice, see systemd.slice(5); for "/"
+// the root slice. Relative partitions and those with ".." stand for none.
 func sliceUnit(partition string) string {
 	parts := strings.FieldsFunc(partition, func(r rune) bool { return r == '/' })
 	if !strings.HasPrefix(partition, "/") {
@@ -36,6 +41,7 @@ func sliceUnit(partition string) string {
 
 // escape writes what may not be in a unit's name as \xHH, and "-" too, which
 // separates. A dot is escaped where it leads.
+// See systemd-escape(1). Bytes that are not ASCII are escaped one by one.
 func escape(name string) string {
 	var out strings.Builder
 	for i := 0; i < len(name); i++ {
@@ -59,6 +65,8 @@ func hex(c byte) string {
 }
 
 // groupOf is where a scope in a slice has its control group.
+// For machine-a.slice and x.scope it is /machine.slice/machine-a.slice/x.scope: systemd
+// makes every slice within the one whose name is the front of its own.
 func groupOf(slice, scope string) string {
 	path := ""
 	if slice != "-.slice" {
@@ -74,6 +82,8 @@ func groupOf(slice, scope string) string {
 
 // groupName keeps a unit apart from the files of controllers, as the service
 // manager does.
+// A group "memory.slice" could be taken for a file of the memory controller; systemd puts
+// "_" in front of such names.
 func groupName(unit string) string {
 	prefix := unit[:max(strings.LastIndexByte(unit, '.'), 0)]
 	if unit[0] == '_' || unit[0] == '.' || strings.HasPrefix(unit, "cgroup.") || slices.Contains(controllers, prefix) {
@@ -86,6 +96,7 @@ func groupName(unit string) string {
 var controllers = []string{"cpu", "cpuacct", "cpuset", "io", "blkio", "memory", "devices", "pids"}
 
 // objectOf is the object of a unit on the bus.
+// Bytes other than letters and digits become _HH, and so does a digit in front.
 func objectOf(unit string) string {
 	var out strings.Builder
 	out.WriteString("/org/freedesktop/systemd1/unit/")

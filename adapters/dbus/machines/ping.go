@@ -8,10 +8,13 @@ import (
 )
 
 // pingMethod is answered by whoever reads messages at all.
+// The libraries of services answer it themselves: org.freedesktop.DBus.Peer is of every
+// object.
 const pingMethod = "org.freedesktop.DBus.Peer.Ping"
 
 // ping is a question whose answer may come after everybody has gone: that a
 // service which hung goes on is told by no signal.
+// It has no limit of its own, only the daemon's end.
 type ping struct {
 	done chan struct{}
 	err  error // once done is closed

@@ -6,10 +6,12 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"virtlxcd/adapters/dbus/bus"
+	"virtlxcd/domain/fault"
 	"virtlxcd/ports"
 )
 
 // What machined and systemd answer.
+// They are names of D-Bus errors.
 const (
 	noSuchMachine = machined + ".NoSuchMachine"
 	machineExists = machined + ".MachineExists"
@@ -19,6 +21,7 @@ const (
 )
 
 // entry is a machine that is to be known.
+// It stays until Release, registered or not: a machined that comes later is told.
 type entry struct {
 	machine ports.Machine
 
@@ -29,6 +32,7 @@ type entry struct {
 }
 
 // Register: see ports.Machines.
+// While nobody can be asked it succeeds, and follow registers the machine later.
 func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
 	e := &entry{machine: machine, busy: true}
 	m.mu.Lock()
@@ -42,6 +46,8 @@ func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
 }
 
 // Release: see ports.Machines.
+// A machine that nobody has registered may be one that the daemon before this one began;
+// its scope is then looked after.
 func (m *Machines) Release(ctx context.Context, name string) error {
 	m.mu.Lock()
 	e := m.known[name]
@@ -61,6 +67,7 @@ func (m *Machines) Release(ctx context.Context, name string) error {
 }
 
 // registryFails: nobody else waits for machined until it answers again.
+// Until then registrations are noted and left to follow.
 func (m *Machines) registryFails(err error) {
 	m.records.fails(err, m.patience.hold)
 	m.awaken(err, machined, m.records)
@@ -200,6 +207,7 @@ func (m *Machines) enter(ctx context.Context, machine ports.Machine) error {
 }
 
 // call registers, with the links if machined can take them.
+// An old machined has RegisterMachine alone. Which one this has is found out once.
 func (m *Machines) call(ctx context.Context, machine ports.Machine) error {
 	links := []int32{} // machined refuses all if one is no index
 	for _, index := range machine.Links {
@@ -225,20 +233,28 @@ func (m *Machines) call(ctx context.Context, machine ports.Machine) error {
 }
 
 // leader asks whose machine it is.
+// A malformed answer is an error: taken for "somebody else's" it would cost a machine
+// its entry.
 func (m *Machines) leader(ctx context.Context, name string) (uint32, error) {
 	body, err := m.bus.Call(ctx, machined, machinedPath, registry+".GetMachine", name)
 	if err != nil {
 		return 0, err
 	}
-	path := dbus.ObjectPath("")
+	path, ok := dbus.ObjectPath(""), false
 	if len(body) == 1 {
-		path, _ = body[0].(dbus.ObjectPath)
+		path, ok = body[0].(dbus.ObjectPath)
+	}
+	if !ok {
+		return 0, fault.New(fault.System, fault.Host, "systemd-machined gave a malformed answer about machine '%s'", name)
 	}
 	value, err := m.bus.Property(ctx, machined, string(path), machined+".Machine", "Leader")
 	if err != nil {
 		return 0, err
 	}
-	pid, _ := value.(uint32)
+	pid, ok := value.(uint32)
+	if !ok {
+		return 0, fault.New(fault.System, fault.Host, "systemd-machined gave a malformed leader of machine '%s'", name)
+	}
 	return pid, nil
 }
 

@@ -12,16 +12,19 @@ import (
 )
 
 // ownUnit is the daemon's.
+// It is cmd/virtlxcd's unit file.
 const ownUnit = "virtlxcd.service"
 
 // outcome is the end of a job; the zero value says that it may have ended
 // unheard.
+// Results are those of JobRemoved: done, canceled, timeout, failed, dependency, skipped.
 type outcome struct {
 	job    string
 	result string
 }
 
 // property is one of a unit, as systemd takes them.
+// On the bus it is (sv); see "Properties" in org.freedesktop.systemd1(5).
 type property struct {
 	Name  string
 	Value dbus.Variant
@@ -34,6 +37,8 @@ type auxiliary struct {
 }
 
 // Enclose: see ports.Machines.
+// On failure nothing is left behind that counts: the job is called off, and a scope that
+// began in spite of that ends with the process in it.
 func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 	slice := sliceUnit(machine.Partition)
 	if slice == "" {
@@ -60,6 +65,8 @@ func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 
 // scopeProperties describe the scope. Limits are set inside, where systemd
 // never looks, except for the weight: only between scopes does it count.
+// CPUWeight is 1 to 10000 and CPUShares 2 to 262144, see systemd.resource-control(5);
+// what lies outside is brought to the bound, as systemd would refuse the whole scope.
 func (m *Machines) scopeProperties(slice string, machine ports.Machine) []property {
 	list := []property{
 		{"Description", dbus.MakeVariant("Container " + machine.Name)},
@@ -122,6 +129,7 @@ func (m *Machines) startScope(ctx context.Context, unit string, properties []pro
 
 // awaitJob waits for the end of the job. Where the end may have been missed the
 // unit tells.
+// Signals of other jobs of the same unit may come first, and are passed over.
 func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan outcome) error {
 	for {
 		select {
@@ -167,6 +175,7 @@ func (m *Machines) checkPlace(ctx context.Context, unit, want string) error {
 	return nil
 }
 
+// property asks for one property of a unit's object.
 func (m *Machines) property(ctx context.Context, unit, iface, name string) (any, error) {
 	return m.bus.Property(ctx, systemd, objectOf(unit), iface, name)
 }

@@ -19,6 +19,7 @@ import (
 )
 
 // How the daemon is reached on the bus.
+// See "org.freedesktop.PolicyKit1.Authority" in polkit's reference manual.
 const (
 	service     = "org.freedesktop.PolicyKit1"
 	object      = "/org/freedesktop/PolicyKit1/Authority"
@@ -51,6 +52,7 @@ type Bus interface {
 }
 
 // Authority is the policy daemon. Its methods may be called from any goroutine.
+// It holds no goroutines: whoever asks waits for the answer.
 type Authority struct {
 	bus     Bus
 	log     *slog.Logger
@@ -84,6 +86,7 @@ func (a *Authority) Authorized(ctx context.Context, caller access.Caller, action
 }
 
 // question is what is asked about.
+// Rules see the details as action.lookup("name").
 type question struct {
 	who     subject
 	action  string
@@ -149,6 +152,7 @@ func (a *Authority) check(ctx context.Context, q question, flags uint32, ticket 
 }
 
 // takeBack ends a question that nobody waits for any more.
+// It calls CancelCheckAuthorization, without which the person's dialog would stay open.
 func (a *Authority) takeBack(ctx context.Context, ticket string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()

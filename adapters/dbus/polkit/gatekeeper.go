@@ -9,6 +9,7 @@ import (
 )
 
 // The actions of the two sockets.
+// They are in cmd/virtlxcd/polkit, with what is allowed by default.
 const (
 	manage  = "org.libvirt.unix.manage"
 	monitor = "org.libvirt.unix.monitor"
@@ -18,6 +19,8 @@ const (
 // monitor containers. The policy may want a person to authenticate.
 func Gatekeeper(authority *Authority) ports.Gatekeeper { return gatekeeper{authority} }
 
+// Kinds of refusals: AuthFailed (the policy, or nobody can be identified), AuthCancelled
+// (the person declined), AuthUnavailable (nobody can be asked).
 type gatekeeper struct{ authority *Authority }
 
 // Admit implements ports.Gatekeeper. The rules alone are asked first: a daemon that

@@ -14,6 +14,7 @@ type silence struct {
 	until atomic.Pointer[time.Time]
 }
 
+// begin is called after a check that reached its limit.
 func (s *silence) begin() {
 	until := time.Now().Add(rest)
 	s.until.Store(&until)
@@ -25,6 +26,7 @@ func (s *silence) end() {
 	}
 }
 
+// lasts is asked before every check; it costs a load and, in silence, a look at the clock.
 func (s *silence) lasts() bool {
 	until := s.until.Load()
 	return until != nil && time.Now().Before(*until)

@@ -12,7 +12,7 @@ import (
 
 // Kernel implements hold.Kernel.
 type Kernel struct {
-	Null   int    // what the stage gets as standard input until it has a terminal
+	Null   int    // /dev/null: what the stage gets as standard input until it has a terminal
 	Socket string // part of the command line that Introduce writes
 }
 
@@ -21,11 +21,13 @@ type Kernel struct {
 type ends struct{ outcome, release int }
 
 // Begin implements hold.Kernel. The process is made first: while its program
-// loads, which takes longer, Prepare is carried out here.
+// loads, which takes longer, Prepare is carried out here. On failure nothing is
+// left: no process, no descriptor. A failure that no operation had has an Index
+// that none has.
 func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) (hold.Born, hold.Failure) {
 	born, err := k.clone(script, files, int(network))
 	if err != nil {
-		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
+		return hold.Born{}, hold.Failure{Entered: true, Index: noOperation, Errno: errnoOf(err)}
 	}
 	slots, failure := prepare(script)
 	if failure.Failed() {
@@ -36,11 +38,20 @@ func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) 
 	err = sendSlots(int(born.Release), slots)
 	closeAll(slots)
 	if err != nil {
+		failure = k.deaf(&born, err)
 		k.bury(&born)
-		return hold.Born{}, hold.Failure{Entered: true, Errno: errnoOf(err)}
+		return hold.Born{}, failure
 	}
 	born.Start, born.Network = startTime(born.PID), networkOf(script, born.PID, int(network))
 	return born, hold.Failure{}
+}
+
+// deaf explains a stage that takes no slots. Mostly it is dead, and has said why.
+func (k *Kernel) deaf(born *hold.Born, err error) hold.Failure {
+	if progress, failure := k.Outcome(born.Outcome); progress == hold.Stuck {
+		return failure
+	}
+	return hold.Failure{Entered: true, Index: noOperation, Errno: errnoOf(err)}
 }
 
 // keepTerminals takes the masters of the terminals out of the slots: they stay
@@ -71,7 +82,9 @@ func (k *Kernel) bury(born *hold.Born) {
 // environment of the stage: it lives for a millisecond, so nothing is collected.
 var environment = []string{"GOMAXPROCS=1", "GOGC=off"}
 
-// clone makes the process.
+// clone makes the process. The kernel's refusals: EAGAIN and ENOSPC (too many
+// processes or namespaces), EINVAL (an id map with overlaps), EPERM (a map of
+// ids that are not the controller's to give).
 func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hold.Born, error) {
 	parent, child, err := channels()
 	if err != nil {
@@ -94,6 +107,8 @@ func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hol
 	}, nil
 }
 
+// channels makes the two ends. The controller reads the outcome when epoll says so
+// and must not block on it; the stage has nothing to do but wait.
 func channels() (parent, child ends, err error) {
 	var report [2]int
 	if err = unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
@@ -108,6 +123,7 @@ func channels() (parent, child ends, err error) {
 	return ends{report[0], release[0]}, ends{report[1], release[1]}, nil
 }
 
+// stageArguments are what layOut in enter.go reads.
 func stageArguments(files *hold.Files) []string {
 	return []string{"libvirt_lxc", Name, strconv.Itoa(len(files.Tasks)), strconv.Itoa(len(files.Passed))}
 }
@@ -183,95 +199,8 @@ func mappings(ranges []step.Range) []syscall.SysProcIDMap {
 	return mapped
 }
 
-// networkOf opens the network namespace of a process that got its own.
-func networkOf(script *step.Script, pid, given int) hold.FD {
-	if !script.Namespaces.Net {
-		return hold.None
-	}
-	var fd int
-	var err error
-	if given >= 0 {
-		fd, err = unix.FcntlInt(uintptr(given), unix.F_DUPFD_CLOEXEC, 0)
-	} else {
-		fd, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	}
-	if err != nil {
-		return hold.None
-	}
-	return hold.FD(fd)
-}
-
-// startTime reads field 22 of /proc/PID/stat (proc(5)).
-func startTime(pid int) (ticks uint64) {
-	rest := afterName(readFile("/proc/" + strconv.Itoa(pid) + "/stat"))
-	var field string
-	for range 20 { // fields 3 to 22
-		field, rest = cut(rest, ' ')
-	}
-	ticks, _ = strconv.ParseUint(field, 10, 64)
-	return ticks
-}
-
-// afterName is the text of a stat file from its third field on: the second is a
-// name in parentheses that may hold anything.
-func afterName(text string) string {
-	end := len(text) - 1
-	for end >= 0 && text[end] != ')' {
-		end--
-	}
-	if end < 0 || end+2 > len(text) {
-		return ""
-	}
-	return text[end+2:]
-}
-
-// Release implements hold.Kernel.
-func (k *Kernel) Release(release hold.FD) {
-	unix.Write(int(release), []byte{1})
-	unix.Close(int(release))
-}
-
-// Outcome implements hold.Kernel.
-func (k *Kernel) Outcome(outcome hold.FD) (hold.Progress, hold.Failure) {
-	var report [reportSize]byte
-	n, err := unix.Read(int(outcome), report[:])
-	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
-		return hold.NoNews, hold.Failure{}
-	case n < reportSize:
-		return hold.Gone, hold.Failure{}
-	}
-	failure := decode(report[:])
-	if failure.Failed() {
-		return hold.Stuck, failure
-	}
-	return hold.Executing, failure
-}
-
-// Reap implements hold.Kernel.
-func (k *Kernel) Reap(pid int, process hold.FD) (status int, ended bool) {
-	var wait unix.WaitStatus
-	for {
-		got, err := unix.Wait4(pid, &wait, unix.WNOHANG, nil)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case got == pid:
-			return int(wait), true
-		case err == nil:
-			return 0, false
-		}
-		break
-	}
-	return foreignExit(pid, int(process))
-}
-
-// Kill implements hold.Kernel.
-func (k *Kernel) Kill(process hold.FD) {
-	unix.PidfdSendSignal(int(process), unix.SIGKILL, nil, 0)
-}
-
-// Load reads a script from sealed memory.
+// Load reads a script from sealed memory, which stays open. False for anything but
+// a file with nothing else in it, of at most maxScript bytes.
 func Load(plan int) (*step.Script, bool) {
 	var status unix.Stat_t
 	if unix.Fstat(plan, &status) != nil || status.Size <= 0 || status.Size > maxScript {

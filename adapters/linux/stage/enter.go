@@ -9,7 +9,7 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Name is the first argument that makes the program a stage.
+// Name is the argument after the program's name that makes it a stage.
 const Name = "stage"
 
 // entering is the stage at work. It keeps to one thread, which alone survives
@@ -17,20 +17,21 @@ const Name = "stage"
 type entering struct {
 	script  *step.Script
 	slots   []int // nil until the first is needed
-	tasks   []int
-	files   []int
-	report  int
-	release int
-	oldRoot int
+	tasks   []int // of the v1 cgroups
+	files   []int // for init
+	report  int   // where failures are told
+	release int   // where slots and the go-ahead come from
+	oldRoot int   // between Pivot and Forget, else -1
 }
 
-// Run carries out Enter with the descriptors that Begin laid out. It returns
-// only on failure, which it has reported.
+// Run carries out Enter with the descriptors that Begin laid out; arguments are
+// those after Name. It returns only on failure, which it has reported. The caller
+// has locked the goroutine to its thread (runtime.LockOSThread).
 func Run(arguments []string) {
 	setOOMScore("0")
-	e := layOut(arguments)
-	if e.script == nil {
-		e.fail(hold.Failure{Errno: uint32(unix.EBADMSG)})
+	e, err := layOut(arguments)
+	if err != nil {
+		e.fail(hold.Failure{Index: noOperation, Errno: errnoOf(err)})
 		return
 	}
 	for i := range e.script.Enter {
@@ -42,40 +43,50 @@ func Run(arguments []string) {
 	}
 }
 
-// layOut finds the descriptors from the counts in arguments: tasks, files.
-func layOut(arguments []string) *entering {
+// layOut finds the descriptors from the counts in arguments: tasks, files. With
+// an error the result can report, and no more.
+func layOut(arguments []string) (*entering, error) {
 	e := &entering{report: reportFD, release: goFD, oldRoot: -1}
 	script, ok := Load(planFD)
 	if !ok || len(arguments) != 2 {
-		return e
+		return e, unix.EBADMSG
 	}
 	if err := unix.Setns(networkFD, unix.CLONE_NEWNET); err != nil && err != unix.EINVAL {
-		return e // EINVAL: no namespace was handed over, a new one is in place
+		return e, err // EINVAL: no namespace was handed over, a new one is in place
 	}
 	next := firstTaskFD
 	e.tasks, next = consecutive(next, number(arguments[0]))
 	e.files, _ = consecutive(next, number(arguments[1]))
 	e.script = script
-	return e
+	return e, nil
 }
 
 // slot is what Prepare left in a slot. The first use waits for all of them.
 func (e *entering) slot(number int) (fd int, err error) {
-	if e.slots == nil {
-		wanted := make([]bool, e.script.Slots)
-		for i := range wanted {
-			wanted[i] = true
-		}
-		for _, terminal := range e.script.Terminals {
-			wanted[terminal] = false
-		}
-		if e.slots, err = receiveSlots(e.release, wanted); err != nil {
-			return -1, err
-		}
+	if err := e.collect(); err != nil {
+		return -1, err
 	}
 	return e.slots[number], nil
 }
 
+// collect receives the slots, once. The masters of terminals are not among them:
+// they stay with the controller.
+func (e *entering) collect() (err error) {
+	if e.slots != nil {
+		return nil
+	}
+	wanted := make([]bool, e.script.Slots)
+	for i := range wanted {
+		wanted[i] = true
+	}
+	for _, terminal := range e.script.Terminals {
+		wanted[terminal] = false
+	}
+	e.slots, err = receiveSlots(e.release, wanted)
+	return err
+}
+
+// consecutive are n descriptors from first on, and the one after them.
 func consecutive(first, n int) (fds []int, next int) {
 	for i := range n {
 		fds = append(fds, first+i)
@@ -83,7 +94,7 @@ func consecutive(first, n int) (fds []int, next int) {
 	return fds, first + n
 }
 
-// number reads a decimal number that the parent wrote.
+// number reads a decimal number that the parent wrote, so it is one.
 func number(text string) (n int) {
 	for i := range len(text) {
 		n = n*10 + int(text[i]-'0')
@@ -104,7 +115,14 @@ func missesInterpreter(op *step.Op, err error) bool {
 	return op.Code == step.Exec && err == unix.ENOENT && unix.Stat(op.Path, &status) == nil
 }
 
+// one carries out one operation; other is its second half.
 func (e *entering) one(op *step.Op) error {
+	switch op.Code {
+	case step.Attach, step.Mount, step.Bind:
+		if err := e.stays(op.Path); err != nil {
+			return err
+		}
+	}
 	switch op.Code {
 	case step.Attach:
 		return e.attach(op)
@@ -128,6 +146,7 @@ func (e *entering) one(op *step.Op) error {
 	return e.other(op)
 }
 
+// other has the operations that are not about mounts.
 func (e *entering) other(op *step.Op) error {
 	switch op.Code {
 	case step.Join:
@@ -169,8 +188,13 @@ func (e *entering) join() error {
 	return nil
 }
 
-// wait reads the go-ahead; an end of file means that the controller gave up.
+// wait reads the go-ahead; an end of file means that the controller gave up
+// (ECANCELED). It comes on the socket of the slots, behind them: unread ones
+// would be taken for it.
 func (e *entering) wait() error {
+	if err := e.collect(); err != nil {
+		return err
+	}
 	var one [1]byte
 	for {
 		n, err := unix.Read(e.release, one[:])
@@ -186,7 +210,9 @@ func (e *entering) wait() error {
 	}
 }
 
-// limit sets a resource limit; a hard limit that may not be raised is kept.
+// limit sets a resource limit; a hard limit that may not be raised is kept. It is
+// package syscall's call, because its Exec puts back the limit of open files that
+// the Go runtime found at its start, unless that package has set another one.
 func limit(resource int, soft, hard uint64) error {
 	wish := syscall.Rlimit{Cur: soft, Max: hard}
 	err := syscall.Setrlimit(resource, &wish)
@@ -200,6 +226,7 @@ func limit(resource int, soft, hard uint64) error {
 	return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: min(soft, present.Max), Max: present.Max})
 }
 
+// persona sets the execution domain, as RawSyscall because it is this thread's.
 func persona(value uint64) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, uintptr(value), 0, 0); errno != 0 {
 		return errno
@@ -207,7 +234,8 @@ func persona(value uint64) error {
 	return nil
 }
 
-// session makes the terminal this session's and the standard descriptors.
+// session makes the terminal this session's and the standard descriptors. Without
+// it job control in the container has nothing to work on (setsid(2), tty(4)).
 func session(terminal string) error {
 	if _, err := unix.Setsid(); err != nil {
 		return err

@@ -36,7 +36,8 @@ func over(process int) bool {
 	}
 }
 
-// zombieExit reads the wait status from field 52 of /proc/PID/stat (proc(5)).
+// zombieExit reads the wait status from field 52 of /proc/PID/stat (proc(5)), the
+// last one, which ends with a newline. 0 without the right to see it.
 func zombieExit(pid int) int {
 	rest := afterName(readFile("/proc/" + strconv.Itoa(pid) + "/stat"))
 	var text string

@@ -35,6 +35,7 @@ func become(op *step.Op) error {
 	return setIDs(unix.SYS_SETRESUID, who.uid)
 }
 
+// setGroups sets the supplementary groups and then the group.
 func setGroups(who identity) error {
 	if err := setGroupList(who.groups); err != nil {
 		return err
@@ -50,6 +51,8 @@ func setIDs(call uintptr, id uint32) error {
 	return nil
 }
 
+// dropBounding takes all but kept out of the bounding set, so that no file's
+// capabilities bring them back. EINVAL is a number that this kernel does not have.
 func dropBounding(kept, last uint64) error {
 	for number := uint64(0); number <= last; number++ {
 		if kept&(1<<number) != 0 {
@@ -62,6 +65,8 @@ func dropBounding(kept, last uint64) error {
 	return nil
 }
 
+// setCapabilities never adds: what is not permitted now stays away. The two halves
+// are the kernel's form of 64 bits (capget(2)).
 func setCapabilities(kept, inheritable uint64) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var present [2]unix.CapUserData

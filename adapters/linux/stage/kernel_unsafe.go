@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopbackUp brings "lo" of this network namespace up (netdevice(7)).
+// loopbackUp brings "lo" of this network namespace up (netdevice(7)); its addresses
+// come by themselves. Twice is fine.
 func loopbackUp() error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -24,7 +25,8 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request)
 }
 
-// setGroupList sets the supplementary groups of this thread.
+// setGroupList sets the supplementary groups of this thread: package syscall would
+// do it for all of them, and exec ends the others.
 func setGroupList(groups []uint32) error {
 	var first unsafe.Pointer
 	if len(groups) > 0 {
@@ -36,10 +38,12 @@ func setGroupList(groups []uint32) error {
 	return nil
 }
 
-// lastSignal is the highest signal number (signal(7)).
+// lastSignal is the highest signal number (signal(7)), that of SIGRTMAX.
 const lastSignal = 64
 
-// resetSignals undoes ignored signals, which would survive exec.
+// resetSignals undoes ignored signals, which would survive exec. Handlers would
+// not, and the mask is empty: the runtime unblocks what it blocks. The refusals for
+// SIGKILL and SIGSTOP are of no interest.
 func resetSignals() {
 	var defaultAction [4]uint64 // handler, flags, restorer, mask: all zero
 	for signal := uintptr(1); signal <= lastSignal; signal++ {

@@ -8,7 +8,7 @@ import (
 
 // pivot makes the detached mount the root. It is first attached at "/", because
 // the way to its source may be closed to the root of an id map. The old root
-// stays mounted on top of it, where no path leads, until forget.
+// stays mounted on top of it until forget (pivot_root(2), "pivot_root(".", ".")").
 func (e *entering) pivot(op *step.Op) error {
 	root, err := e.slot(op.Slot)
 	if err != nil {
@@ -17,10 +17,10 @@ func (e *entering) pivot(op *step.Op) error {
 	if e.oldRoot, err = unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if err := unix.Fchdir(root); err != nil { // ENOTDIR says more than what follows would
 		return err
 	}
-	if err := unix.Fchdir(root); err != nil {
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return err
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
@@ -29,6 +29,7 @@ func (e *entering) pivot(op *step.Op) error {
 	return unix.Chdir("/")
 }
 
+// forget detaches the old root, which is reached through its descriptor alone.
 func (e *entering) forget() error {
 	if err := unix.Fchdir(e.oldRoot); err != nil {
 		return err
@@ -37,7 +38,19 @@ func (e *entering) forget() error {
 		return err
 	}
 	unix.Close(e.oldRoot)
+	e.oldRoot = -1
 	return unix.Chdir("/")
+}
+
+// stays refuses a mount point that is a link while the old root is there: the
+// container's files decide where it leads, and "/.." leads to the host's. Above
+// it lies nothing but "/" and what the kernel mounted.
+func (e *entering) stays(path string) error {
+	var status unix.Stat_t
+	if e.oldRoot >= 0 && unix.Lstat(path, &status) == nil && status.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return unix.ELOOP
+	}
+	return nil
 }
 
 func (e *entering) attach(op *step.Op) error {
@@ -48,25 +61,29 @@ func (e *entering) attach(op *step.Op) error {
 	return attach(mount, op.Path)
 }
 
-// attach puts a detached mount at path, which it makes if need be.
+// attach puts a detached mount at path, which it makes if need be. Links are
+// followed as mount(2) does it, which move_mount(2) has to be told: in many an
+// image /var/run and /lib are links.
 func attach(mount int, path string) error {
 	if err := makeTarget(mount, path); err != nil {
 		return err
 	}
-	return unix.MoveMount(mount, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	const how = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
+	return unix.MoveMount(mount, "", unix.AT_FDCWD, path, how)
 }
 
 // makeTarget makes a mount point of the kind of what is to be mounted: a
-// directory or an empty file.
+// directory or an empty file. One that is there has to be of that kind.
 func makeTarget(mount int, path string) error {
 	var target, source unix.Stat_t
-	if unix.Stat(path, &target) == nil {
-		return nil
-	}
 	if err := unix.Fstat(mount, &source); err != nil {
 		return err
 	}
-	if source.Mode&unix.S_IFMT == unix.S_IFDIR {
+	isDir := source.Mode&unix.S_IFMT == unix.S_IFDIR
+	if unix.Stat(path, &target) == nil {
+		return sameKind(isDir, target.Mode&unix.S_IFMT == unix.S_IFDIR)
+	}
+	if isDir {
 		return makeDirs(path)
 	}
 	if err := makeDirs(parent(path)); err != nil {
@@ -79,7 +96,19 @@ func makeTarget(mount int, path string) error {
 	return unix.Close(fd)
 }
 
-// makeDirs is mkdir -p for an absolute, clean path.
+// sameKind says what move_mount(2) calls EINVAL.
+func sameKind(sourceIsDir, targetIsDir bool) error {
+	switch {
+	case sourceIsDir && !targetIsDir:
+		return unix.ENOTDIR
+	case !sourceIsDir && targetIsDir:
+		return unix.EISDIR
+	}
+	return nil
+}
+
+// makeDirs is mkdir -p for an absolute, clean path. Something that is there is
+// left alone, also if it is no directory: who mounts on it gets the error.
 func makeDirs(path string) error {
 	if path == "" || path == "/" {
 		return nil
@@ -97,6 +126,7 @@ func makeDirs(path string) error {
 	return err
 }
 
+// parent is the path up to its last slash: "/a/b" gives "/a", "/a" and "/" give "/".
 func parent(path string) string {
 	for i := len(path) - 1; i > 0; i-- {
 		if path[i] == '/' {
@@ -140,7 +170,9 @@ func protect(op *step.Op) error {
 	return unix.MountSetattr(unix.AT_FDCWD, op.Path, 0, &attr)
 }
 
-// unmount detaches everything mounted at path, however many lie there.
+// unmount detaches everything mounted at path, however many lie there. EINVAL:
+// nothing is mounted there any more, or what is may not be unmounted in a user
+// namespace (mount_namespaces(7), locked mounts); it is then covered instead.
 func unmount(path string) error {
 	for {
 		switch err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err {
@@ -153,6 +185,7 @@ func unmount(path string) error {
 	}
 }
 
+// symlink makes a link; what is there already stays.
 func symlink(to, path string) error {
 	if err := unix.Symlink(to, path); err != unix.EEXIST {
 		return err

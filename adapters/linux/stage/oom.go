@@ -7,6 +7,7 @@ import "golang.org/x/sys/unix"
 // forbids it leaves things as they are.
 func Protect() { setOOMScore("-900") }
 
+// setOOMScore writes -1000 (never) to 1000 (first).
 func setOOMScore(score string) {
 	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

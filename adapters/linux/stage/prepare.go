@@ -23,6 +23,7 @@ func prepare(script *step.Script) ([]int, hold.Failure) {
 	return slots, hold.Failure{}
 }
 
+// closeAll closes those that are there.
 func closeAll(fds []int) {
 	for _, fd := range fds {
 		if fd >= 0 {
@@ -31,12 +32,12 @@ func closeAll(fds []int) {
 	}
 }
 
+// prepareOne carries out one operation. A slot that was not filled is -1, which
+// the kernel answers with EBADF.
 func prepareOne(op *step.Op, slots []int) (err error) {
 	switch op.Code {
-	case step.OpenTree:
-		slots[op.Slot], err = openTree(op.Path, op.Flags)
-	case step.NewMount:
-		slots[op.Slot], err = newMount(op.Source, op.Data, op.Flags)
+	case step.OpenTree, step.NewMount, step.OpenTerminal:
+		return fill(op, slots)
 	case step.SetAttributes:
 		err = setAttributes(slots[op.Slot], op.Flags)
 	case step.MakeNode:
@@ -47,12 +48,27 @@ func prepareOne(op *step.Op, slots []int) (err error) {
 		if err = unix.Mkdirat(slots[op.Slot], op.Path, op.Mode); err == nil {
 			err = own(slots[op.Slot], op.Path, op.UID, op.GID)
 		}
-	case step.OpenTerminal:
-		slots[op.Slot], err = openTerminal(slots[op.Value], op)
 	case step.Owner:
 		err = giveAway(slots[op.Slot], op)
 	default:
 		err = unix.ENOSYS
+	}
+	return err
+}
+
+// fill leaves a descriptor in a slot. One that is full is refused: what it holds
+// would be lost, and a controller lives long.
+func fill(op *step.Op, slots []int) (err error) {
+	if slots[op.Slot] >= 0 {
+		return unix.EEXIST
+	}
+	switch op.Code {
+	case step.OpenTree:
+		slots[op.Slot], err = openTree(op.Path, op.Flags)
+	case step.NewMount:
+		slots[op.Slot], err = newMount(op.Source, op.Data, op.Flags)
+	default:
+		slots[op.Slot], err = openTerminal(slots[op.Value], op)
 	}
 	return err
 }
@@ -92,8 +108,7 @@ func newMount(kind, options string, flags uint64) (int, error) {
 	for options != "" {
 		var option string
 		option, options = cut(options, ',')
-		key, value := cut(option, '=')
-		if err := unix.FsconfigSetString(context, key, value); err != nil {
+		if err := configure(context, option); err != nil {
 			return -1, err
 		}
 	}
@@ -101,6 +116,16 @@ func newMount(kind, options string, flags uint64) (int, error) {
 		return -1, err
 	}
 	return unix.Fsmount(context, unix.FSMOUNT_CLOEXEC, int(attributes(flags)))
+}
+
+// configure passes one option: "key=value", or "flag", which is not the same as
+// a key with an empty value (fsconfig(2)).
+func configure(context int, option string) error {
+	key, value := cut(option, '=')
+	if len(key) == len(option) {
+		return unix.FsconfigSetFlag(context, key)
+	}
+	return unix.FsconfigSetString(context, key, value)
 }
 
 // cut is strings.Cut for one byte, without its package.
@@ -113,7 +138,8 @@ func cut(text string, separator byte) (before, after string) {
 	return text, ""
 }
 
-// setAttributes adds attributes to a detached mount.
+// setAttributes adds attributes to a detached mount; with none of them it does
+// nothing.
 func setAttributes(mount int, flags uint64) error {
 	how := uint(unix.AT_EMPTY_PATH)
 	if flags&step.Recursive != 0 {
@@ -129,6 +155,8 @@ func setAttributes(mount int, flags uint64) error {
 	return unix.MountSetattr(mount, "", how, &attr)
 }
 
+// makeNode makes a node or, by its mode, an empty file. The mode is taken as it is:
+// a controller's umask is 0.
 func makeNode(dir int, op *step.Op) error {
 	device := int(unix.Mkdev(uint32(op.Major), uint32(op.Minor)))
 	if err := unix.Mknodat(dir, op.Path, op.Mode, device); err != nil {
@@ -159,7 +187,7 @@ func giveAway(mount int, op *step.Op) error {
 	return nil
 }
 
-// openTerminal makes a terminal in a devpts and gives its slave away.
+// openTerminal makes a terminal in a devpts and gives its slave away (pts(4)).
 func openTerminal(devpts int, op *step.Op) (int, error) {
 	master, err := unix.Openat(devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -172,6 +200,8 @@ func openTerminal(devpts int, op *step.Op) (int, error) {
 	return master, nil
 }
 
+// handOver unlocks the slave and opens it through the master (TIOCGPTPEER,
+// ioctl_tty(2)): the devpts is mounted nowhere yet, so it has no path.
 func handOver(master int, op *step.Op) error {
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return err

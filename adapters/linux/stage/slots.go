@@ -5,7 +5,8 @@ import "golang.org/x/sys/unix"
 // slotsPerMessage stays below what one message carries (SCM_MAX_FD of unix(7)).
 const slotsPerMessage = 200
 
-// sendSlots hands filled slots over, in order, leaving out empty ones.
+// sendSlots hands filled slots over, in order, leaving out empty ones. They stay
+// the caller's. Each message has one byte, because one without is none.
 func sendSlots(socket int, slots []int) error {
 	full := make([]int, 0, len(slots))
 	for _, fd := range slots {
@@ -23,8 +24,9 @@ func sendSlots(socket int, slots []int) error {
 	return nil
 }
 
-// receiveSlots puts what was sent into the slots that are wanted. ECANCELED: the
-// controller gave up.
+// receiveSlots puts what was sent into the slots that are wanted, and -1 into the
+// others. ECANCELED: the controller gave up. EBADMSG: the go-ahead came instead,
+// so there are fewer than wanted.
 func receiveSlots(socket int, wanted []bool) ([]int, error) {
 	slots := make([]int, len(wanted))
 	var received []int
@@ -45,6 +47,7 @@ func receiveSlots(socket int, wanted []bool) ([]int, error) {
 	return slots, nil
 }
 
+// receiveSome waits for the next message.
 func receiveSome(socket int) ([]int, error) {
 	var byte1 [1]byte
 	rights := make([]byte, unix.CmsgSpace(4*slotsPerMessage))

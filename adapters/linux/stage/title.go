@@ -6,12 +6,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Title is how much room a controller is given on its command line, so that it
-// can be introduced later: cluster agents look for "--name NAME ".
-const Title = 512
-
-// Introduce implements hold.Kernel. It overwrites the memory that the kernel
-// shows as the command line (proc(5), cmdline); what does not fit is cut.
+// Introduce implements hold.Kernel: cluster agents look for "--name NAME ", and the
+// daemon left room for it when it started the controller. It overwrites the memory that the kernel
+// shows as the command line (proc(5), cmdline); what does not fit is cut. A host
+// that forbids it leaves things as they are.
 func (k *Kernel) Introduce(name string) {
 	start, end := argumentArea()
 	if end <= start {
@@ -27,7 +25,7 @@ func (k *Kernel) Introduce(name string) {
 	unix.Close(memory)
 }
 
-// argumentArea reads where the arguments lie: fields 48 and 49 of
+// argumentArea, from start up to end, reads where the arguments lie: fields 48 and 49 of
 // /proc/self/stat (proc(5)).
 func argumentArea() (start, end uint64) {
 	rest := afterName(readFile("/proc/self/stat"))

@@ -14,7 +14,8 @@ const databaseLimit = 4 << 20
 
 // lookUp resolves names or numbers with the container's passwd and group files
 // (passwd(5), group(5)). Empty user: root, without supplementary groups.
-// ENOENT: a name is not there.
+// ENOENT: a name is not there. EINVAL: it is, but its line gives no usable number,
+// which must not end as root (0) or as "unchanged" (-1, setresuid(2)).
 func lookUp(user, group string) (identity, error) {
 	var who identity
 	if user != "" {
@@ -25,38 +26,55 @@ func lookUp(user, group string) (identity, error) {
 	if group == "" {
 		return who, nil
 	}
-	fields := findLine("/etc/group", group)
-	switch id, ok := decimal(group); {
-	case fields != nil:
-		who.gid, _ = decimal(fields[2])
-	case ok:
-		who.gid = id
-	default:
-		return who, unix.ENOENT
+	fields := findLine(readFile("/etc/group"), 3, group)
+	var err error
+	if fields == nil {
+		who.gid, err = unlisted(group)
+	} else {
+		who.gid, err = listed(fields[2])
 	}
-	return who, nil
+	return who, err
 }
 
-func (who *identity) readUser(user string) error {
-	fields := findLine("/etc/passwd", user)
-	if len(fields) < 4 {
-		id, ok := decimal(user)
-		if !ok {
-			return unix.ENOENT
-		}
-		who.uid = id
-		return nil
+// readUser takes a user's group and supplementary groups as well, as login(1)
+// does. A number without a line has none: its group is 0.
+func (who *identity) readUser(user string) (err error) {
+	fields := findLine(readFile("/etc/passwd"), 4, user)
+	if fields == nil {
+		who.uid, err = unlisted(user)
+		return err
 	}
-	who.uid, _ = decimal(fields[2])
-	who.gid, _ = decimal(fields[3])
-	who.groups = append(membership(fields[0]), who.gid)
+	if who.uid, err = listed(fields[2]); err != nil {
+		return err
+	}
+	if who.gid, err = listed(fields[3]); err != nil {
+		return err
+	}
+	who.groups = append(membership(readFile("/etc/group"), fields[0]), who.gid)
 	return nil
 }
 
-// findLine returns the fields of the line whose name or number is key.
-func findLine(path, key string) (found []string) {
-	eachLine(path, func(fields []string) bool {
-		if len(fields) < 3 || fields[0] != key && fields[2] != key {
+// listed reads the number of a line that was found.
+func listed(number string) (uint32, error) {
+	if id, ok := decimal(number); ok {
+		return id, nil
+	}
+	return 0, unix.EINVAL
+}
+
+// unlisted takes a number for itself: it needs no line.
+func unlisted(key string) (uint32, error) {
+	if id, ok := decimal(key); ok {
+		return id, nil
+	}
+	return 0, unix.ENOENT
+}
+
+// findLine returns the fields of the first line whose name or number is key,
+// among those with at least so many fields ("bob:x:1000:100:..." has four and more).
+func findLine(text string, atLeast int, key string) (found []string) {
+	eachLine(text, func(fields []string) bool {
+		if len(fields) < atLeast || fields[0] != key && fields[2] != key {
 			return true
 		}
 		found = fields
@@ -65,9 +83,9 @@ func findLine(path, key string) (found []string) {
 	return found
 }
 
-// membership lists the groups that name a user.
-func membership(user string) (groups []uint32) {
-	eachLine("/etc/group", func(fields []string) bool {
+// membership lists the groups whose fourth field ("bob,eve") names a user.
+func membership(text, user string) (groups []uint32) {
+	eachLine(text, func(fields []string) bool {
 		if len(fields) < 4 {
 			return true
 		}
@@ -84,17 +102,18 @@ func membership(user string) (groups []uint32) {
 	return groups
 }
 
-func eachLine(path string, visit func(fields []string) bool) {
-	rest := readFile(path)
-	for rest != "" {
+// eachLine visits the fields of every line until visit says no.
+func eachLine(text string, visit func(fields []string) bool) {
+	for text != "" {
 		var line string
-		line, rest = cut(rest, '\n')
+		line, text = cut(text, '\n')
 		if !visit(split(line)) {
 			return
 		}
 	}
 }
 
+// split is strings.Split at colons.
 func split(line string) (fields []string) {
 	for {
 		field, rest := cut(line, ':')
@@ -106,7 +125,9 @@ func split(line string) (fields []string) {
 	}
 }
 
-// readFile returns the content, or nothing for a file that cannot be read.
+// readFile returns the content, or nothing for a file that cannot be read. It does
+// not wait for a FIFO, nor take a terminal for its own: inside, a path may be
+// anything. What lies beyond databaseLimit is not read.
 func readFile(path string) string {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -16,6 +16,8 @@ func (s *server) client(session *rpc.Session) protocol.AdminClient {
 	}
 }
 
+// listClients is virAdmServerListClients, oldest first. More than the interface's
+// maximum are an error: half a list would pass for the whole.
 func listClients(r *request, args *protocol.AdminServerListClientsArgs) (rpc.Body, error) {
 	found, err := r.server(args.Srv)
 	if err != nil {
@@ -39,6 +41,7 @@ func listClients(r *request, args *protocol.AdminServerListClientsArgs) (rpc.Bod
 	return answer, nil
 }
 
+// lookupClient is virAdmServerLookupClient.
 func lookupClient(r *request, args *protocol.AdminServerLookupClientArgs) (rpc.Body, error) {
 	found, err := r.server(args.Srv)
 	if err != nil {
@@ -54,6 +57,8 @@ func lookupClient(r *request, args *protocol.AdminServerLookupClientArgs) (rpc.B
 	return &protocol.AdminServerLookupClientRet{Clnt: found.client(session)}, nil
 }
 
+// clientInfo is virAdmClientGetInfo. It reads files of accounts and asks the kernel for
+// the label: not inline.
 func clientInfo(r *request, args *protocol.AdminClientGetInfoArgs) (rpc.Body, error) {
 	found, err := r.matching(args.Clnt.Srv)
 	if err != nil {
@@ -101,6 +106,7 @@ func (s *Service) userName(uid int) string {
 	return found[0].Name
 }
 
+// groupName is userName for groups.
 func (s *Service) groupName(gid int) string {
 	found, err := user.ParseGroupFileFilter(s.groups, func(g user.Group) bool { return g.Gid == gid })
 	if err != nil || len(found) == 0 {
@@ -109,6 +115,8 @@ func (s *Service) groupName(gid int) string {
 	return found[0].Name
 }
 
+// closeClient is virAdmClientClose. The connection is closed at once, without a word to
+// the client; its calls end with its context.
 func closeClient(r *request, args *protocol.AdminClientCloseArgs) (rpc.Body, error) {
 	found, err := r.server(args.Clnt.Srv)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 )
 
 // preserve asks a daemon that leaves to keep its containers.
+// It is bit 0 of virAdmConnectDaemonShutdownFlags.
 const preserve = 1
 
 // connectOpen has nothing to open; it may come any number of times, or not at all.
@@ -13,15 +14,20 @@ func connectOpen(r *request, args *protocol.AdminConnectOpenArgs) (rpc.Body, err
 	return nil, r.known(args.Flags, 0)
 }
 
+// connectClose answers and hangs up; what was sent behind it is not looked at.
 func connectClose(r *request) (rpc.Body, error) {
 	r.call.Hangup()
 	return nil, nil
 }
 
+// version is virAdmConnectGetLibVersion. Like connectClose it has no arguments, and so no
+// flags to refuse.
 func version(r *request) (rpc.Body, error) {
 	return &protocol.AdminConnectGetLibVersionRet{LibVer: r.daemon.Version()}, nil
 }
 
+// logOutputs is virAdmConnectGetLoggingOutputs. It may wait while settings are written,
+// so it is not inline; neither are the three below.
 func logOutputs(r *request, args *protocol.AdminConnectGetLoggingOutputsArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
@@ -30,6 +36,8 @@ func logOutputs(r *request, args *protocol.AdminConnectGetLoggingOutputsArgs) (r
 	return &protocol.AdminConnectGetLoggingOutputsRet{Outputs: outputs, Noutputs: uint32(count)}, nil
 }
 
+// logFilters is virAdmConnectGetLoggingFilters. No filters are an absent text, where no
+// outputs would be an empty one: the two answers are declared differently.
 func logFilters(r *request, args *protocol.AdminConnectGetLoggingFiltersArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
@@ -42,10 +50,12 @@ func logFilters(r *request, args *protocol.AdminConnectGetLoggingFiltersArgs) (r
 	return answer, nil
 }
 
+// setLogOutputs is virAdmConnectSetLoggingOutputs: "LEVEL:TYPE[:DETAIL] ...", all at once.
 func setLogOutputs(r *request, args *protocol.AdminConnectSetLoggingOutputsArgs) (rpc.Body, error) {
 	return nil, r.setLog("log outputs changed", args.Outputs, args.Flags, r.daemon.SetLogOutputs)
 }
 
+// setLogFilters is virAdmConnectSetLoggingFilters: "LEVEL:MATCH ...", all at once.
 func setLogFilters(r *request, args *protocol.AdminConnectSetLoggingFiltersArgs) (rpc.Body, error) {
 	return nil, r.setLog("log filters changed", args.Filters, args.Flags, r.daemon.SetLogFilters)
 }
@@ -66,6 +76,7 @@ func (r *request) setLog(what string, settings *string, flags uint32, set func(s
 	return nil
 }
 
+// setTimeout is virAdmConnectSetDaemonTimeout.
 func setTimeout(r *request, args *protocol.AdminConnectSetDaemonTimeoutArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
@@ -76,6 +87,7 @@ func setTimeout(r *request, args *protocol.AdminConnectSetDaemonTimeoutArgs) (rp
 }
 
 // shutdown answers first: afterwards there may be nobody to do so.
+// It is virAdmConnectDaemonShutdown, which clients of before 11.2 do not know.
 func shutdown(r *request, args *protocol.AdminConnectDaemonShutdownArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, preserve); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ func apply(params []protocol.TypedParam, changes ...change) error {
 	return nil
 }
 
+// targetOf finds what a parameter sets, nil if it cannot be set. There are three at most.
 func targetOf(name string, changes []change) *uint {
 	for _, c := range changes {
 		if c.name == name {

@@ -34,6 +34,8 @@ func with[A any, P interface {
 	}
 }
 
+// answer gives exactly one answer. The error of arguments that cannot be decoded has the
+// RPC layer's wording, not this program's.
 func (r *request) answer(body rpc.Body, err error) {
 	switch {
 	case err == nil:
@@ -54,8 +56,10 @@ func (r *request) known(flags, mask uint32) error {
 	return nil
 }
 
+// spelling is where the C functions differ from the names of the procedures.
 var spelling = strings.NewReplacer("Threadpool", "ThreadPool", "TLS", "Tls")
 
+// functionOf: opening is refused by the dispatcher itself, under its own name.
 func functionOf(row *protocol.Procedure) string {
 	if row.Number == protocol.AdminProcConnectOpen {
 		return "adminDispatchConnectOpen"

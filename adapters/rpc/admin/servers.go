@@ -7,6 +7,8 @@ import (
 )
 
 // Names of the parameters that can be set.
+// The texts are those of VIR_THREADPOOL_* and VIR_SERVER_CLIENTS_* in libvirt-admin.h;
+// all are of type uint. What can be read and not set is named where it is told.
 const (
 	minWorkers   = "minWorkers"
 	maxWorkers   = "maxWorkers"
@@ -31,8 +33,10 @@ func (r *request) matching(named protocol.AdminServer) (*server, error) {
 	return nil, noMatchingServer(named.Name)
 }
 
+// object is how a server is named in answers: its name is all it has.
 func (s *server) object() protocol.AdminServer { return protocol.AdminServer{Name: s.name} }
 
+// listServers is virAdmConnectListServers. Without need_results only the number is told.
 func listServers(r *request, args *protocol.AdminConnectListServersArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
@@ -48,6 +52,7 @@ func listServers(r *request, args *protocol.AdminConnectListServersArgs) (rpc.Bo
 }
 
 // lookupServer takes any flags, as clients are used to.
+// It is virAdmConnectLookupServer, with which clients turn a name into an object.
 func lookupServer(r *request, args *protocol.AdminConnectLookupServerArgs) (rpc.Body, error) {
 	found, err := r.server(protocol.AdminServer{Name: args.Name})
 	if err != nil {
@@ -56,6 +61,8 @@ func lookupServer(r *request, args *protocol.AdminConnectLookupServerArgs) (rpc.
 	return &protocol.AdminConnectLookupServerRet{Srv: found.object()}, nil
 }
 
+// getWorkers is virAdmServerGetThreadPoolParameters. The order is that in which
+// virt-admin prints them.
 func getWorkers(r *request, args *protocol.AdminServerGetThreadpoolParametersArgs) (rpc.Body, error) {
 	found, err := r.server(args.Srv)
 	if err != nil {
@@ -72,6 +79,8 @@ func getWorkers(r *request, args *protocol.AdminServerGetThreadpoolParametersArg
 	}}, nil
 }
 
+// setWorkers is virAdmServerSetThreadPoolParameters. What is not named stays; with an
+// error nothing has changed, as the numbers are set in one step.
 func setWorkers(r *request, args *protocol.AdminServerSetThreadpoolParametersArgs) (rpc.Body, error) {
 	found, err := r.matching(args.Srv)
 	if err != nil {
@@ -88,6 +97,8 @@ func setWorkers(r *request, args *protocol.AdminServerSetThreadpoolParametersArg
 	return nil, nil
 }
 
+// changeWorkers reads, changes and sets under one lock: two administrators who each set
+// one bound must not undo each other.
 func (s *server) changeWorkers(params []protocol.TypedParam) (rpc.Workers, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,6 +116,7 @@ func (s *server) changeWorkers(params []protocol.TypedParam) (rpc.Workers, error
 	return w, nil
 }
 
+// getLimits is virAdmServerGetClientLimits.
 func getLimits(r *request, args *protocol.AdminServerGetClientLimitsArgs) (rpc.Body, error) {
 	found, err := r.server(args.Srv)
 	if err != nil {
@@ -120,6 +132,7 @@ func getLimits(r *request, args *protocol.AdminServerGetClientLimitsArgs) (rpc.B
 	}}, nil
 }
 
+// setLimits is virAdmServerSetClientLimits. Clients above a lowered bound stay.
 func setLimits(r *request, args *protocol.AdminServerSetClientLimitsArgs) (rpc.Body, error) {
 	found, err := r.matching(args.Srv)
 	if err != nil {
@@ -156,6 +169,7 @@ func (s *server) changeLimits(params []protocol.TypedParam) (rpc.Clients, error)
 }
 
 // updateTLS is always refused: there are only local sockets.
+// It is virAdmServerUpdateTlsFiles.
 func updateTLS(r *request, args *protocol.AdminServerUpdateTLSFilesArgs) (rpc.Body, error) {
 	if _, err := r.matching(args.Srv); err != nil {
 		return nil, err

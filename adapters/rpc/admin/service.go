@@ -71,6 +71,7 @@ func New(daemon Daemon, log *slog.Logger) *Service {
 
 // Serve makes a server known under a name, behind those known already. It may be
 // called while the program is served, because one of the servers is its own.
+// The server is not started, and not closed, by this.
 func (s *Service) Serve(name string, known *rpc.Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,11 +124,14 @@ func (s *Service) table() []*rpc.Procedure {
 }
 
 // entry is a handler and how it is run.
+// Handlers that touch files, or end something, must not be inline: they would hold up the
+// reader of the administrator's connection, pings included.
 type entry struct {
 	handle handler
 	inline bool // only looks at memory
 }
 
+// handlers has an entry for every procedure of the program, so nothing is "not supported".
 var handlers = map[int32]entry{
 	protocol.AdminProcConnectOpen:                   {with(connectOpen), true},
 	protocol.AdminProcConnectClose:                  {connectClose, true},

@@ -41,6 +41,7 @@ const (
 )
 
 // Item is one step of an exchange.
+// Bytes belong to the exchange: do not change them.
 type Item struct {
 	Kind  Kind
 	From  Side
@@ -54,6 +55,7 @@ func (i *Item) Complete() bool { return i.Kind == Packet && i.known == nil }
 
 // Compare returns an error that names the first byte in which got differs from
 // the recording; abbreviated bytes match anything, but the length must fit.
+// i is a Packet; the error begins with its label.
 func (i *Item) Compare(got []byte) error {
 	if len(got) != len(i.Bytes) {
 		return fmt.Errorf("%s: %d bytes, recorded were %d", i.Label, len(got), len(i.Bytes))
@@ -88,6 +90,7 @@ func Names() []string {
 
 // Load reads a recording. Most begin behind the handshake, which is that of
 // "connect".
+// Each call reads anew, so the exchange is the caller's. An unknown name is fs.ErrNotExist.
 func Load(name string) (*Exchange, error) {
 	text, err := recordings.ReadFile(path.Join("testdata", name+".txt"))
 	if err != nil {
@@ -98,6 +101,7 @@ func Load(name string) (*Exchange, error) {
 
 // Sections splits an exchange where its connections begin. Without sections the
 // exchange itself is the only one.
+// The items are copies that share their bytes with the exchange.
 func (e *Exchange) Sections() []Exchange {
 	var sections []Exchange
 	for _, item := range e.Items {

@@ -102,8 +102,10 @@ func FuzzParse(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(string(text))
 	}
+	f.Add(ofClient + head(44) + "  001c  00000003616263..00  name = string(3) \"abc\"\n\n  0028  0000000a  id\n")
+	f.Add("   C->S 0102 (2 bytes)\n  0000  03  x\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if len(text) > 1<<16 || strings.Contains(text, " bytes)") {
+		if len(text) > 1<<16 || strings.Count(text, " bytes)") > 4 {
 			return // a line may announce megabytes
 		}
 		e, err := parse("fuzz", text)
@@ -112,6 +114,15 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, item := range e.Items {
 			require.True(t, item.known == nil || len(item.known) == len(item.Bytes))
+			require.NoError(t, item.Compare(item.Bytes))
 		}
+		again := 0
+		for _, section := range e.Sections() {
+			again += len(section.Items)
+			if section.Name != "fuzz" {
+				again++
+			}
+		}
+		require.LessOrEqual(t, again, len(e.Items)+1, "sections hold what the exchange holds")
 	})
 }

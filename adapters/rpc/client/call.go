@@ -28,6 +28,8 @@ func (c *call) finish(err error) {
 // Call asks and waits for the answer. args and ret may be nil; a ret receives
 // the answer, also if more came than it has room for. An answer that is an error
 // is an *Error. When ctx ends the answer is dropped, should it still come.
+// Files that come with the answer are closed. When the connection ends first the error
+// is that of Err: io.EOF, ErrClosed, ErrKeepAlive, ErrOverflow or what frame.Reader found.
 func (c *Client) Call(ctx context.Context, program uint32, procedure int32, args, ret protocol.Message) error {
 	files, err := c.CallFiles(ctx, program, procedure, args, ret, nil)
 	closeFiles(files)
@@ -35,13 +37,14 @@ func (c *Client) Call(ctx context.Context, program uint32, procedure int32, args
 }
 
 // Remote is Call for the main program.
+// Procedures are numbered in adapters/rpc/protocol.
 func (c *Client) Remote(ctx context.Context, procedure int32, args, ret protocol.Message) error {
 	return c.Call(ctx, protocol.Program, procedure, args, ret)
 }
 
 // CallFiles is Call with descriptors passed to the server, which remain the
-// caller's, and those passed back, which become the caller's. It returns when the
-// files are written, even if ctx ends before.
+// caller's, and those passed back, which become the caller's; with an error there
+// are none. It returns when the files are written, even if ctx ends before.
 func (c *Client) CallFiles(ctx context.Context, program uint32, procedure int32,
 	args, ret protocol.Message, files []*os.File,
 ) ([]*os.File, error) {
@@ -50,11 +53,16 @@ func (c *Client) CallFiles(ctx context.Context, program uint32, procedure int32,
 	if len(files) > 0 {
 		h.Type = frame.CallWithFDs
 	}
-	err := c.ask(ctx, h, waiting, args, files)
-	return waiting.files, err
+	if err := c.ask(ctx, h, waiting, args, files); err != nil {
+		closeFiles(waiting.files) // of an answer that could not be decoded
+		return nil, err
+	}
+	return waiting.files, nil
 }
 
 // ask sends a call and waits for its end.
+// When the call has files, it first waits until they are written: the caller may close
+// them as soon as it returns.
 func (c *Client) ask(ctx context.Context, h frame.Header, waiting *call, args protocol.Message, files []*os.File) error {
 	serial, err := c.register(waiting)
 	if err != nil {
@@ -133,6 +141,7 @@ func (c *Client) answer(p *frame.Packet) {
 	waiting.finish(decode(waiting.ret, p.Payload))
 }
 
+// decode ignores bytes behind the message, as servers may be newer.
 func decode(ret protocol.Message, payload []byte) error {
 	if ret == nil {
 		return nil

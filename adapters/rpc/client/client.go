@@ -45,6 +45,7 @@ type Client struct {
 	cause   error // why the connection ended
 }
 
+// options are what Options set; none changes once the client runs.
 type options struct {
 	onEvent  func(Event)
 	interval time.Duration
@@ -53,6 +54,7 @@ type options struct {
 }
 
 // Option changes how a client behaves.
+// Later ones win.
 type Option func(*options)
 
 // OnEvent hands events to f instead of NextEvent. f runs in the goroutine that
@@ -69,6 +71,8 @@ func KeepAlive(interval time.Duration, count int) Option {
 func Mute() Option { return func(o *options) { o.mute = true } }
 
 // Dial connects to a server's socket. Nothing is sent yet.
+// The error is the system's own. The client is closed by Close or Disconnect, also
+// after the server has gone: its goroutines end then.
 func Dial(path string, opts ...Option) (*Client, error) {
 	conn, err := net.Dial("unix", path)
 	if err != nil {
@@ -96,6 +100,8 @@ func New(conn net.Conn, opts ...Option) *Client {
 
 // Open authenticates as the server wishes, as far as that needs no password, and
 // opens the driver. Flag 1 asks for read-only access.
+// A refusal is an *Error. Method 2, polkit, means that the server may ask a person, for
+// as long as ctx lasts.
 func (c *Client) Open(ctx context.Context, name string, flags uint32) error {
 	var auth protocol.AuthListRet
 	if err := c.Remote(ctx, protocol.ProcAuthList, nil, &auth); err != nil {
@@ -110,6 +116,8 @@ func (c *Client) Open(ctx context.Context, name string, flags uint32) error {
 }
 
 // Disconnect takes leave of the server and closes the connection.
+// The server answers CONNECT_CLOSE and hangs up. The connection is closed here in any
+// case; the error says whether leave was taken.
 func (c *Client) Disconnect(ctx context.Context) error {
 	return errors.Join(c.Remote(ctx, protocol.ProcConnectClose, nil, nil), c.Close())
 }
@@ -160,6 +168,8 @@ func (c *Client) fail(cause error) {
 	}
 }
 
+// keepAlive counts pings that were not answered by a packet of any kind. It looks once
+// per interval, so silence is noticed after count+1 intervals at the latest.
 func (c *Client) keepAlive() {
 	tick := time.NewTicker(c.options.interval)
 	defer tick.Stop()
@@ -191,6 +201,7 @@ func (c *Client) putKeepAlive(procedure int32) {
 	}, nil, nil, false)
 }
 
+// closeFiles closes what nobody takes.
 func closeFiles(files []*os.File) {
 	for _, f := range files {
 		f.Close()

@@ -8,6 +8,9 @@ import (
 )
 
 // Error is a server's refusal. Absent strings are empty here.
+// Code is of virErrorNumber, Domain of virErrorDomain, Level 2 for failures. Str1 to
+// Str3, Int1 and Int2 mean what the code says: for most Str1 is the template of the
+// message and Str2 what is put into it, for code 38 Int1 is the errno.
 type Error struct {
 	Code, Domain, Level int32
 	Message             string
@@ -32,6 +35,7 @@ func decodeError(payload []byte) error {
 	}
 }
 
+// orEmpty: no test cares whether a text is absent or empty but those of the bytes.
 func orEmpty(s *string) string {
 	if s == nil {
 		return ""

@@ -10,6 +10,8 @@ import (
 
 // outbox collects packets while the writer is busy, so that calls made at the
 // same time leave together.
+// Two buffers take turns: one is written while the other is filled. Nothing bounds them
+// but the callers, who wait for their answers.
 type outbox struct {
 	wake chan struct{}
 
@@ -50,6 +52,8 @@ func (o *outbox) put(h frame.Header, body protocol.Message, files []*os.File, wa
 	return written, nil
 }
 
+// encode appends one whole packet. With an error the bytes behind begin are rubbish,
+// which put cuts off.
 func (o *outbox) encode(h frame.Header, body protocol.Message, files int) error {
 	begin := len(o.bytes)
 	if h.Type.HasFDs() {
@@ -100,6 +104,8 @@ func (c *Client) send() {
 	}
 }
 
+// write sends what was taken from the outbox in as few system calls as descriptors
+// allow: each byte that carries one must follow its packet (see frame.WriteFiles).
 func (c *Client) write(bytes []byte, marks []mark) error {
 	begin := 0
 	for i, m := range marks {

@@ -6,6 +6,9 @@ import (
 )
 
 // queue hands values from the receiver to whoever asks, in order.
+// It is unbounded; who puts looks at the number that put returns. wake has room for one
+// signal, and whoever takes a value and leaves some passes the signal on, so no value
+// waits while somebody waits for one.
 type queue[T any] struct {
 	wake chan struct{}
 
@@ -25,6 +28,7 @@ func (q *queue[T]) put(v T) int {
 	return n
 }
 
+// signal wakes one who waits, or the next one who comes.
 func (q *queue[T]) signal() {
 	select {
 	case q.wake <- struct{}{}:
@@ -32,6 +36,7 @@ func (q *queue[T]) signal() {
 	}
 }
 
+// poll takes a value if there is one.
 func (q *queue[T]) poll() (v T, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

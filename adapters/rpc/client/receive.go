@@ -8,9 +8,12 @@ import (
 )
 
 // eventsHeld is how many events may wait for NextEvent.
+// It is far above any burst of a test: 65536.
 const eventsHeld = 1 << 16
 
 // Event is one event packet.
+// Payload is the event's own copy. Serial is 1 from every server known; see
+// "Serials" in the protocol's description.
 type Event struct {
 	Program   uint32
 	Procedure int32
@@ -32,6 +35,8 @@ func (c *Client) NextEvent(ctx context.Context) (Event, error) {
 }
 
 // receive takes packets apart until the connection ends.
+// receive is the only goroutine that reads. Nothing in it waits for a caller: answers are
+// claimed by whoever has asked, everything else is queued up to a bound.
 func (c *Client) receive() {
 	reader := frame.NewReader(c.conn)
 	var p frame.Packet
@@ -61,6 +66,7 @@ func (c *Client) dispatch(p *frame.Packet) {
 	}
 }
 
+// keepAliveHeard answers pings; pongs have done their work by being heard.
 func (c *Client) keepAliveHeard(h frame.Header) {
 	if h.Procedure != protocol.KeepalivePing {
 		return
@@ -71,6 +77,7 @@ func (c *Client) keepAliveHeard(h frame.Header) {
 	}
 }
 
+// event keeps the payload for whoever asks and leaves the packet without one.
 func (c *Client) event(p *frame.Packet) {
 	e := Event{Program: p.Header.Program, Procedure: p.Header.Procedure, Serial: p.Header.Serial, Payload: p.Payload}
 	p.Payload = nil

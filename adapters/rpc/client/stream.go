@@ -11,9 +11,13 @@ import (
 )
 
 // chunksHeld is how many packets of a stream may wait for Recv.
+// An empty packet counts like a full one, so up to four gigabytes may be held: enough
+// for every test, and the server reads no further than its own bound meanwhile.
 const chunksHeld = 1 << 14
 
 // Stream is data tied to a call. One goroutine may receive while another sends.
+// Its packets have the program, procedure and serial of the call that opened it. One
+// that is neither finished nor aborted stays open at the server until the connection ends.
 type Stream struct {
 	client *Client
 	header frame.Header
@@ -24,12 +28,16 @@ type Stream struct {
 }
 
 // OpenStream makes a call that opens a stream. ret may be nil.
+// args may be nil too. Errors are those of Call; when ctx ends first the server may have
+// opened a stream that nobody here knows. Descriptors that come along are closed.
 func (c *Client) OpenStream(ctx context.Context, program uint32, procedure int32, args, ret protocol.Message) (*Stream, error) {
 	h := frame.Header{Program: program, Version: 1, Procedure: procedure}
 	s := &Stream{client: c, header: h, data: newQueue[[]byte](), ended: make(chan struct{})}
 	s.header.Type, s.header.Status = frame.Stream, frame.Continue
 	waiting := &call{ret: ret, stream: s, done: make(chan struct{})}
-	if err := c.ask(ctx, h, waiting, args, nil); err != nil {
+	err := c.ask(ctx, h, waiting, args, nil)
+	closeFiles(waiting.files) // a stream brings none
+	if err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -37,6 +45,8 @@ func (c *Client) OpenStream(ctx context.Context, program uint32, procedure int32
 
 // Send writes data, as one packet unless it is too long for one, and returns
 // when the connection has taken it. No data is a packet too: the end of the file.
+// After the server has ended the stream data is still sent, and dropped there. Once the
+// connection has ended the error is why.
 func (s *Stream) Send(data []byte) error {
 	for {
 		n := min(len(data), frame.MaxStreamData)
@@ -51,6 +61,8 @@ func (s *Stream) Send(data []byte) error {
 
 // Recv waits for a packet of data. io.EOF is the empty packet that ends the
 // server's data, an *Error the server's failure.
+// After the end of the stream it gives what came before and then the cause: io.EOF if
+// the server agreed to Finish or Abort, io.ErrUnexpectedEOF if the connection ended first.
 func (s *Stream) Recv(ctx context.Context) ([]byte, error) {
 	data, ok, err := s.data.get(ctx, s.ended)
 	switch {
@@ -72,6 +84,8 @@ func (s *Stream) Finish(ctx context.Context) error { return s.leave(ctx, frame.O
 // server's consent.
 func (s *Stream) Abort(ctx context.Context) error { return s.leave(ctx, frame.Error) }
 
+// leave says the last word and waits for the answer. Data that is under way from the
+// server comes before its answer and stays for Recv.
 func (s *Stream) leave(ctx context.Context, status frame.Status) error {
 	if err := s.put(status, nil); err != nil {
 		return err
@@ -89,6 +103,9 @@ func (s *Stream) leave(ctx context.Context, status frame.Status) error {
 
 // put sends one packet of the stream.
 func (s *Stream) put(status frame.Status, data []byte) error {
+	if err := s.client.Err(); err != nil {
+		return err // nobody empties the outbox any more
+	}
 	h := s.header
 	h.Status = status
 	body := raw(data)

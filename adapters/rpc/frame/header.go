@@ -11,6 +11,7 @@ import (
 
 // Sizes of the transport, in bytes unless said otherwise. A packet's length
 // counts its own four bytes.
+// The numbers are those of virnetprotocol.x, which libvirt's clients are built with.
 const (
 	LengthSize = 4
 	HeaderSize = LengthSize + 24 // the smallest packet
@@ -25,6 +26,7 @@ const (
 )
 
 // Type is what a packet is.
+// It is virNetMessageType.
 type Type int32
 
 // The types. Numbers beyond them reach the reader's caller, who drops them.
@@ -42,6 +44,7 @@ const (
 func (t Type) HasFDs() bool { return t == CallWithFDs || t == ReplyWithFDs }
 
 // Status qualifies a type.
+// It is virNetMessageStatus.
 type Status int32
 
 // The statuses.
@@ -99,6 +102,7 @@ func Finish(packet []byte) error {
 	return nil
 }
 
+// setLength writes the first four bytes.
 func setLength(head []byte, n int) { binary.BigEndian.PutUint32(head, uint32(n)) }
 
 // ParseHeader reads the header from the first HeaderSize bytes of a packet; b

@@ -9,12 +9,14 @@ import (
 )
 
 // source reads bytes and notes where descriptors came with them.
+// A descriptor belongs to the last byte of the read it came with: the kernel ends a read
+// there, see unix(7). Offsets count from the connection's beginning.
 type source struct {
 	conn     net.Conn
 	unix     *net.UnixConn         // nil: no descriptors
 	raw      syscall.RawConn       // of unix
 	attempt  func(fd uintptr) bool // s.try, made once
-	oob      [24]byte              // room for one descriptor on 64 bit; the kernel drops more
+	oob      [24]byte              // room for one descriptor, two with the padding; the kernel drops more
 	received int64                 // bytes read since the beginning
 	arrivals []arrival
 
@@ -31,6 +33,7 @@ type arrival struct {
 	files []*os.File
 }
 
+// init sees whether the connection can pass descriptors.
 func (s *source) init(conn net.Conn) {
 	s.conn = conn
 	unix, ok := conn.(*net.UnixConn)
@@ -110,6 +113,8 @@ func (s *source) account(n, oobn int) (int, error) {
 	return n, nil
 }
 
+// arrive takes the descriptors out of what the kernel wrote beside the bytes. They are
+// close-on-exec from the beginning (MSG_CMSG_CLOEXEC).
 func (s *source) arrive(oob []byte) {
 	messages, err := syscall.ParseSocketControlMessage(oob)
 	if err != nil {

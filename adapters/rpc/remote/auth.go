@@ -38,12 +38,16 @@ func authList(_ context.Context, r request) (rpc.Body, error) {
 	return &protocol.AuthListRet{Types: []protocol.AuthType{method}}, nil
 }
 
+// refuseSASL and the two below: there is no SASL on local sockets, and clients are told
+// so in the words for a method that is not on offer.
 func refuseSASL(context.Context, request) (rpc.Body, error) { return nil, authRefused() }
 
+// saslStart decodes its arguments first: nonsense is told from a method nobody offers.
 func saslStart(context.Context, request, *protocol.AuthSASLStartArgs) (rpc.Body, error) {
 	return nil, authRefused()
 }
 
+// saslStep is saslStart for the later messages of an exchange that never began.
 func saslStep(context.Context, request, *protocol.AuthSASLStepArgs) (rpc.Body, error) {
 	return nil, authRefused()
 }

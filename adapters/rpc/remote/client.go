@@ -19,6 +19,8 @@ type opened struct {
 }
 
 // client is what is known about one session.
+// It lives as long as its session. current is set once for most clients, and read without
+// a lock by every call.
 type client struct {
 	service *Service
 	session *rpc.Session
@@ -34,6 +36,8 @@ type client struct {
 
 // open connects as caller and remembers the result; the connection is closed
 // when the session has ended.
+// Opening again, which only a change of identity does, replaces the connection for later
+// calls; the one before lives on for its subscriptions until the session ends.
 func (c *client) open(ctx context.Context, caller access.Caller, uri string) error {
 	connection, err := c.service.connector.Connect(ctx, caller)
 	if err != nil {

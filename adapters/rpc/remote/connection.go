@@ -7,6 +7,9 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 )
 
+// connectionHandlers are about the connection itself. What is inline here must be over
+// before the session's next packet is looked at (closing), or never changes. Opening
+// asks the driver and may wait, so clients wait for its answer.
 func connectionHandlers() served {
 	return served{
 		protocol.ProcConnectOpen:            {with(openConnection), false},
@@ -27,6 +30,7 @@ func connectionHandlers() served {
 // openConnection opens the one driver there is. A connection that came over the
 // read-only socket or asks for it may only read, for good. A second open is
 // refused and leaves the first as it is.
+// A failed open may be tried again.
 func openConnection(ctx context.Context, r request, args *protocol.ConnectOpenArgs) (rpc.Body, error) {
 	if !r.client.claim() {
 		return nil, wireFault("connection already open")
@@ -38,6 +42,8 @@ func openConnection(ctx context.Context, r request, args *protocol.ConnectOpenAr
 	return nil, err
 }
 
+// openAs connects. An absent name is what clients sent that had nothing to open; the
+// empty one asks for the default. Read-only is a wish that can only take away.
 func (r request) openAs(ctx context.Context, args *protocol.ConnectOpenArgs) error {
 	if args.Name == nil {
 		return wireFault("connection not open")
@@ -58,11 +64,14 @@ func closeConnection(_ context.Context, r request) (rpc.Body, error) {
 	return nil, nil
 }
 
+// getURI is virConnectGetURI: the name as the client gave it, the default for none.
 func getURI(_ context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectGetURIRet{URI: r.uri}, nil
 }
 
 // Features that clients ask for and that are there.
+// Their numbers are those of VIR_DRV_FEATURE; all about migration are answered no. What
+// says yes to 9 gets typed parameters with strings, to 14 events with callback numbers.
 const (
 	featureFiles         = 8
 	featureStrings       = 9
@@ -74,6 +83,7 @@ const (
 
 // supportsFeature is also how a client asks to be watched: who knows of
 // keepalive messages will answer them. That question alone may come early.
+// Unknown features are answered no, never refused: that is what the question is for.
 func supportsFeature(_ context.Context, r request, args *protocol.ConnectSupportsFeatureArgs) (rpc.Body, error) {
 	if args.Feature == featureKeepalive {
 		r.call.Session().EnableKeepalive()

@@ -14,6 +14,7 @@ const (
 )
 
 // stateNumber is the state as clients may see it.
+// See virDomainState. Containers have three of its states.
 func stateNumber(s *container.Snapshot) int32 {
 	switch s.Shown() {
 	case lifecycle.Running:
@@ -25,6 +26,8 @@ func stateNumber(s *container.Snapshot) int32 {
 	}
 }
 
+// Reasons are numbered anew for each state: virDomainRunningReason, and
+// virDomainShutoffReason for the next one. What is not here has no number there.
 var runningReasons = map[lifecycle.Reason]int32{lifecycle.Booted: 1, lifecycle.Unpaused: 5}
 
 var offReasons = map[lifecycle.Reason]int32{
@@ -32,6 +35,7 @@ var offReasons = map[lifecycle.Reason]int32{
 }
 
 // reasonNumber is numbered within the state; what has no number is unknown, 0.
+// Paused has one reason, VIR_DOMAIN_PAUSED_USER.
 func reasonNumber(s *container.Snapshot) int32 {
 	switch s.Shown() {
 	case lifecycle.Running:
@@ -49,6 +53,8 @@ func reasonNumber(s *container.Snapshot) int32 {
 // The bits of the list filter, in their order on the wire.
 const listFlags = 1<<16 - 1
 
+// filterOf takes the flags of virConnectListAllDomains one bit at a time. Bits of one
+// group (active, inactive) add up; what a whole group means is the driver's to say.
 func filterOf(flags uint32) container.Filter {
 	bit := func(n uint) bool { return flags&(1<<n) != 0 }
 	return container.Filter{
@@ -69,6 +75,7 @@ func ofBool(b bool) int32 {
 
 // definitionOf is the definition whose numbers clients see. A snapshot without
 // any is a mistake of the driver, not of the client.
+// It is the live one of a running container.
 func definitionOf(s *container.Snapshot) (*container.Definition, error) {
 	if definition := s.Current(); definition != nil {
 		return definition, nil

@@ -8,6 +8,8 @@ import (
 	"virtlxcd/ports"
 )
 
+// definitionHandlers are about what is on disk. They wait for the disk, and changes for
+// the container's job: none is inline.
 func definitionHandlers() served {
 	return served{
 		protocol.ProcDomainDefineXML:      {handle: with(define)},
@@ -22,10 +24,13 @@ func definitionHandlers() served {
 	}
 }
 
+// define is virDomainDefineXML.
 func define(ctx context.Context, r request, args *protocol.DomainDefineXMLArgs) (rpc.Body, error) {
 	return r.define(ctx, args.XML, false)
 }
 
+// defineFlags is virDomainDefineXMLFlags; VALIDATE has the document compared with the
+// schema first.
 func defineFlags(ctx context.Context, r request, args *protocol.DomainDefineXMLFlagsArgs) (rpc.Body, error) {
 	if err := defineRule.check(args.Flags); err != nil {
 		return nil, err
@@ -33,6 +38,7 @@ func defineFlags(ctx context.Context, r request, args *protocol.DomainDefineXMLF
 	return r.define(ctx, args.XML, args.Flags&defineValidate != 0)
 }
 
+// define hands the document on as it is: only the codec behind the port knows XML.
 func (r request) define(ctx context.Context, document string, validate bool) (rpc.Body, error) {
 	identity, err := r.connection.Define(ctx, document, validate)
 	if err != nil {
@@ -41,10 +47,13 @@ func (r request) define(ctx context.Context, document string, validate bool) (rp
 	return &protocol.DomainDefineXMLRet{Dom: objectOf(identity)}, nil
 }
 
+// undefine is virDomainUndefine. A running container stays and becomes transient.
 func undefine(ctx context.Context, r request, args *protocol.DomainUndefineArgs) (rpc.Body, error) {
 	return nil, r.connection.Undefine(ctx, reference(&args.Dom))
 }
 
+// undefineFlags is virDomainUndefineFlags. All its flags are about things containers
+// do not have (saved images, snapshots, firmware), so all are refused.
 func undefineFlags(ctx context.Context, r request, args *protocol.DomainUndefineFlagsArgs) (rpc.Body, error) {
 	if err := undefineRule.check(args.Flags); err != nil {
 		return nil, err
@@ -70,6 +79,7 @@ func getXML(ctx context.Context, r request, args *protocol.DomainGetXMLDescArgs)
 	return &protocol.DomainGetXMLDescRet{XML: document}, nil
 }
 
+// getAutostart is virDomainGetAutostart.
 func getAutostart(ctx context.Context, r request, args *protocol.DomainGetAutostartArgs) (rpc.Body, error) {
 	on, err := r.connection.Autostart(ctx, reference(&args.Dom))
 	if err != nil {
@@ -78,6 +88,7 @@ func getAutostart(ctx context.Context, r request, args *protocol.DomainGetAutost
 	return &protocol.DomainGetAutostartRet{Autostart: ofBool(on)}, nil
 }
 
+// setAutostart is virDomainSetAutostart. Any number but 0 is yes, as in C.
 func setAutostart(ctx context.Context, r request, args *protocol.DomainSetAutostartArgs) (rpc.Body, error) {
 	return nil, r.connection.SetAutostart(ctx, reference(&args.Dom), args.Autostart != 0)
 }

@@ -12,6 +12,7 @@ import (
 )
 
 // A code is a number of the public error list; clients branch on it.
+// See virErrorNumber in virterror.h; only those that are ever sent are here.
 type code int32
 
 const (
@@ -49,6 +50,8 @@ const (
 )
 
 // An origin is the number of the part that complains, the error's "domain".
+// See virErrorDomain. Some clients tell errors apart by it, so it is never a guess:
+// it comes from the fault's Area or from the check that found something.
 type origin int32
 
 const (
@@ -68,12 +71,16 @@ const (
 )
 
 // meaning is what a code says: alone, and in front of a detail.
+// alone is the whole message where nobody has said more; prefix stands before a detail.
 type meaning struct {
 	code   code
 	alone  string
 	prefix string
 }
 
+// The texts are those of the original's message table: clients print them unchanged and
+// scripts look for them. A kind that is added to domain/fault needs a row here; the
+// tests compare the lengths.
 var meanings = [...]meaning{
 	fault.Internal:             {codeInternal, "internal error", "internal error: "},
 	fault.NotImplemented:       {codeNoSupport, noSupportText, noSupportText + ": "},
@@ -106,6 +113,7 @@ var meanings = [...]meaning{
 	fault.AuthUnavailable:      {codeAuthUnavailable, "authentication unavailable", "authentication unavailable: "},
 }
 
+// origins are the fault areas in the interface's numbers.
 var origins = [...]origin{
 	fault.Driver:       fromDriver,
 	fault.API:          fromAPI,
@@ -131,6 +139,7 @@ const (
 // complaint is an error in the interface's own terms: before it is encoded, or
 // where a check of the interface itself fails and no fault stands behind it.
 // Absent strings are nil.
+// int1 and int2 are -1 in errors with a detail, and 0 in those about arguments.
 type complaint struct {
 	code       code
 	origin     origin
@@ -151,6 +160,8 @@ func (c *complaint) body() *protocol.Error {
 
 // complaintOf puts any error into the interface's terms. What nobody classified
 // is an internal error.
+// A complaint within a chain of errors counts as it is. Of several faults the outermost
+// one has the kind; its message holds the others.
 func complaintOf(err error) *complaint {
 	var ready *complaint
 	if errors.As(err, &ready) {
@@ -163,6 +174,8 @@ func complaintOf(err error) *complaint {
 	return ofFault(e)
 }
 
+// ofFault takes an unknown kind or area, which a newer port could bring, as an internal
+// error of the driver and not as a panic.
 func ofFault(e *fault.Error) *complaint {
 	sense, from := meanings[fault.Internal], fromDriver
 	if int(e.Kind) < len(meanings) {
@@ -181,6 +194,8 @@ func ofFault(e *fault.Error) *complaint {
 }
 
 // ofSystem tells the errno as a number too, and as C programs spell it.
+// A message that ends in the errno's text gets the C library's spelling of it: "No such
+// file or directory". Without an errno inside it is a detail like any other.
 func ofSystem(e *fault.Error, sense meaning, from origin) *complaint {
 	var errno syscall.Errno
 	if !errors.As(e.Err, &errno) {
@@ -228,6 +243,7 @@ func detailed(sense meaning, from origin, detail string) *complaint {
 }
 
 // cut shortens text to at most limit bytes without splitting a character.
+// What does not fit a string would make the answer impossible to encode.
 func cut(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -240,6 +256,7 @@ func cut(text string, limit int) string {
 
 // invalidArgument is what a check of one argument answers: free text, with the
 // names of function and argument beside it.
+// str2 is the argument. Both numbers are 0 in these.
 func invalidArgument(from origin, function, argument, text string) *complaint {
 	return &complaint{code: codeInvalidArg, origin: from, message: text, str1: &function, str2: &argument}
 }
@@ -256,6 +273,7 @@ func badArgument(function, argument, problem string) *complaint {
 }
 
 // exclusiveFlags refuses two flags that a getter cannot answer at once.
+// Public functions of the original check this before they look at unknown flags.
 func exclusiveFlags(function, one, other string) *complaint {
 	return invalidArgument(fromAPI, function, "ctl",
 		fmt.Sprintf("Flags '%s' and '%s' are mutually exclusive", one, other))
@@ -271,6 +289,7 @@ func readOnly(from origin, function string) *complaint {
 	return denied(from, "read only access prevents "+function)
 }
 
+// Clients branch on code 29 to tell "read only" from "not allowed".
 func denied(from origin, text string) *complaint {
 	return detailed(meanings[fault.ReadOnly], from, text)
 }
@@ -288,11 +307,13 @@ func wireArgument(format string, args ...any) *complaint {
 // undecodable answers arguments that do not follow their schema.
 func undecodable() *complaint { return rpcFault("Unable to decode message payload") }
 
+// rpcFault complains about the call as such. Its code has no prefix.
 func rpcFault(format string, args ...any) *complaint {
 	return detailed(meaning{code: codeRPC}, fromRPC, fmt.Sprintf(format, args...))
 }
 
 // noDriver refuses a name that no driver here can open.
+// Clients that probe several drivers take code 5 as "try the next".
 func noDriver(uri string) *complaint {
 	sense := meaning{codeNoConnect, "no connection driver available", "no connection driver available for "}
 	return detailed(sense, fromRPC, uri)

@@ -10,6 +10,9 @@ import (
 	"virtlxcd/ports"
 )
 
+// eventHandlers are two generations of the same thing: CallbackRegisterAny with numbers,
+// of which a client may have many for one event, and the old one without (see
+// legacyevents.go). A client that finds feature 14 uses the first alone.
 func eventHandlers() served {
 	return served{
 		protocol.ProcConnectDomainEventCallbackRegisterAny:   {handle: with(registerCallback)},
@@ -30,6 +33,8 @@ const (
 	lastLegacyEvent = 15
 )
 
+// kindOf: containers have three of the events; the others may be asked for all the same,
+// because management programs register for all they know and give up on a refusal.
 func kindOf(event int32) ports.EventKind {
 	switch event {
 	case eventLifecycle:
@@ -43,6 +48,8 @@ func kindOf(event int32) ports.EventKind {
 }
 
 // callback is one registration of a client.
+// The number is valid for the connection that gave it: an identity that is set later
+// makes another connection, and the registration stays with this one.
 type callback struct {
 	connection ports.Connection // where it was made
 	number     int
@@ -50,6 +57,7 @@ type callback struct {
 }
 
 // sender passes events of one subscription on to its client.
+// Its lock is held while an event is queued, never while it is written.
 type sender struct {
 	session *rpc.Session
 	legacy  bool
@@ -62,6 +70,7 @@ type sender struct {
 
 // deliver sends an event. The number it carries is known only after subscribing;
 // an event that is quicker waits for it.
+// The port calls it in the order of events, from any goroutine.
 func (s *sender) deliver(event ports.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,6 +101,8 @@ func (s *sender) send(event ports.Event) {
 
 // message is an event in the form of the client's generation; no body if that has
 // none.
+// Of the old generation there are no packets for metadata: they came later. Changes have
+// the numbers of virDomainEventType and of the detail's own list.
 func (s *sender) message(event ports.Event) (int32, rpc.Body) {
 	dom := objectOf(event.Container)
 	switch event.Kind {
@@ -117,6 +128,7 @@ func (s *sender) message(event ports.Event) (int32, rpc.Body) {
 	return 0, nil
 }
 
+// metadata tells what has changed; the namespace is told for elements only.
 func (s *sender) metadata(event ports.Event, dom protocol.Domain) rpc.Body {
 	message := &protocol.DomainEventCallbackMetadataChangeMsg{
 		CallbackID: s.number, Dom: dom, Type: int32(event.Metadata),
@@ -129,6 +141,7 @@ func (s *sender) metadata(event ports.Event, dom protocol.Domain) rpc.Body {
 
 // subscribe starts delivery; remember is called with the registration before the
 // first event is sent.
+// Should the session have ended meanwhile, the connection's Close ends the subscription.
 func (r request) subscribe(ctx context.Context, event int32, filter *container.UUID, legacy bool, remember func(callback)) (int, error) {
 	s := &sender{session: r.call.Session(), legacy: legacy}
 	number, err := r.connection.Subscribe(ctx, ports.Subscription{
@@ -142,6 +155,8 @@ func (r request) subscribe(ctx context.Context, event int32, filter *container.U
 	return number, nil
 }
 
+// registerCallback answers with a number that counts up for the daemon's life, over all
+// clients, so it says nothing about this one. dom narrows it to one container, by UUID.
 func registerCallback(ctx context.Context, r request, args *protocol.ConnectDomainEventCallbackRegisterAnyArgs) (rpc.Body, error) {
 	if args.EventID < 0 || args.EventID > lastEvent {
 		return nil, wireFault("unsupported event ID %d", args.EventID)
@@ -158,6 +173,8 @@ func registerCallback(ctx context.Context, r request, args *protocol.ConnectDoma
 	return &protocol.ConnectDomainEventCallbackRegisterAnyRet{CallbackID: int32(number)}, nil
 }
 
+// deregisterCallback ends a registration of this client. A number of another client is
+// as unknown as one that never was. Events that are queued already still come.
 func deregisterCallback(ctx context.Context, r request, args *protocol.ConnectDomainEventCallbackDeregisterAnyArgs) (rpc.Body, error) {
 	known, ok := r.client.forget(args.CallbackID)
 	if !ok {
@@ -170,6 +187,7 @@ func deregisterCallback(ctx context.Context, r request, args *protocol.ConnectDo
 	return nil, err
 }
 
+// remember keeps a registration until it is ended; the connection's Close ends the rest.
 func (c *client) remember(made callback) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,6 +197,7 @@ func (c *client) remember(made callback) {
 	c.callbacks[int32(made.number)] = made
 }
 
+// forget takes a registration out, so that of two calls that end it only one does.
 func (c *client) forget(number int32) (callback, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

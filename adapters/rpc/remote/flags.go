@@ -2,12 +2,15 @@ package remote
 
 // A flagRule says which flags a call takes, and the name under which the driver
 // complains about others.
+// The function is spelt as the original's driver does, not as its public interface:
+// that is what its answers carry, and what clients print.
 type flagRule struct {
 	function string
 	allowed  uint32
 }
 
 // check answers with the unsupported bits, if any.
+// The answer is a code 8 whose text shows all unknown bits in hex.
 func (f flagRule) check(flags uint32) error {
 	if bits := flags &^ f.allowed; bits != 0 {
 		return unknownFlags(f.function, bits)
@@ -16,6 +19,9 @@ func (f flagRule) check(flags uint32) error {
 }
 
 // Flags of the calls, as clients number them.
+// Numbers are of virDomainCreateFlags, virDomainDefineFlags, virDomainShutdownFlagValues,
+// virDomainXMLFlags and virDomainModificationImpact. Known here means served: a flag
+// that is legal and means nothing to containers is refused too.
 const (
 	openReadOnly = 1 << 0
 

@@ -7,10 +7,12 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 )
 
+// consoleHandlers and lxcHandlers give out what stays open after the call.
 func consoleHandlers() served {
 	return served{protocol.ProcDomainOpenConsole: {handle: with(openConsole)}}
 }
 
+// lxcHandlers is the whole lxc program: virDomainLxcOpenNamespace.
 func lxcHandlers() served {
 	return served{protocol.LxcProcDomainOpenNamespace: {handle: with(openNamespaces)}}
 }

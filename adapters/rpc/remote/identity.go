@@ -15,6 +15,8 @@ import (
 const noAccount = math.MaxUint32
 
 // identityTypes are the parts of an identity and their types.
+// They are those of VIR_CONNECT_IDENTITY_* in libvirt-host.h. All may be given; what names
+// a user in other ways than by number decides nothing here.
 var identityTypes = map[string]protocol.ParamType{
 	"user-name":               protocol.ParamString,
 	"unix-user-id":            protocol.ParamULLong,
@@ -54,6 +56,7 @@ func setIdentity(ctx context.Context, r request, args *protocol.ConnectSetIdenti
 // callerOf reads an identity. What it does not tell is nobody's. The system's token,
 // by which a sibling daemon shows that it acts for itself and not for a user, makes no
 // difference: nothing here is kept for siblings, and rights are those of the user.
+// A parameter that is given twice is refused: which one counts would be a guess.
 func callerOf(params []protocol.TypedParam) (access.Caller, error) {
 	caller := access.Caller{UID: noAccount, GID: noAccount}
 	seen := make(map[string]bool, len(params))
@@ -85,6 +88,8 @@ func accountNumber(number uint64) uint32 {
 	return uint32(min(number, noAccount))
 }
 
+// checkParam insists on the documented type: a number in a field of another width would
+// be read as another one. Order is that of the original: unknown, wrong type, repeated.
 func checkParam(p *protocol.TypedParam, types map[string]protocol.ParamType) error {
 	wanted, known := types[p.Field]
 	switch {

@@ -31,6 +31,7 @@ func (r request) state(ctx context.Context, dom *protocol.Domain) (*container.Sn
 	return r.connection.State(ctx, reference(dom))
 }
 
+// getState is virDomainGetState.
 func getState(ctx context.Context, r request, args *protocol.DomainGetStateArgs) (rpc.Body, error) {
 	if err := stateRule.check(args.Flags); err != nil {
 		return nil, err
@@ -62,6 +63,7 @@ func getInfo(ctx context.Context, r request, args *protocol.DomainGetInfoArgs) (
 	return info, nil
 }
 
+// getOSType is virDomainGetOSType: "exe" for a container that runs a program.
 func getOSType(ctx context.Context, r request, args *protocol.DomainGetOSTypeArgs) (rpc.Body, error) {
 	if _, err := r.state(ctx, &args.Dom); err != nil {
 		return nil, err
@@ -69,6 +71,7 @@ func getOSType(ctx context.Context, r request, args *protocol.DomainGetOSTypeArg
 	return &protocol.DomainGetOSTypeRet{Type: "exe"}, nil
 }
 
+// getMaxMemory is virDomainGetMaxMemory, in KiB, of the definition that counts now.
 func getMaxMemory(ctx context.Context, r request, args *protocol.DomainGetMaxMemoryArgs) (rpc.Body, error) {
 	s, err := r.state(ctx, &args.Dom)
 	if err != nil {
@@ -81,6 +84,7 @@ func getMaxMemory(ctx context.Context, r request, args *protocol.DomainGetMaxMem
 	return &protocol.DomainGetMaxMemoryRet{Memory: definition.Memory}, nil
 }
 
+// isActive is virDomainIsActive.
 func isActive(ctx context.Context, r request, args *protocol.DomainIsActiveArgs) (rpc.Body, error) {
 	s, err := r.state(ctx, &args.Dom)
 	if err != nil {
@@ -89,6 +93,7 @@ func isActive(ctx context.Context, r request, args *protocol.DomainIsActiveArgs)
 	return &protocol.DomainIsActiveRet{Active: ofBool(s.Shown().Active())}, nil
 }
 
+// isPersistent is virDomainIsPersistent: there is a definition on disk.
 func isPersistent(ctx context.Context, r request, args *protocol.DomainIsPersistentArgs) (rpc.Body, error) {
 	s, err := r.state(ctx, &args.Dom)
 	if err != nil {
@@ -97,6 +102,7 @@ func isPersistent(ctx context.Context, r request, args *protocol.DomainIsPersist
 	return &protocol.DomainIsPersistentRet{Persistent: ofBool(s.Persistent)}, nil
 }
 
+// isUpdated is virDomainIsUpdated: the definition on disk has changed since the start.
 func isUpdated(ctx context.Context, r request, args *protocol.DomainIsUpdatedArgs) (rpc.Body, error) {
 	s, err := r.state(ctx, &args.Dom)
 	if err != nil {
@@ -125,6 +131,7 @@ func getSecurityLabel(ctx context.Context, r request, args *protocol.DomainGetSe
 	return &protocol.DomainGetSecurityLabelRet{Label: []byte{0}}, nil
 }
 
+// getSecurityLabels is virDomainGetSecurityLabelList, empty for the same reason.
 func getSecurityLabels(ctx context.Context, r request, args *protocol.DomainGetSecurityLabelListArgs) (rpc.Body, error) {
 	if _, err := r.state(ctx, &args.Dom); err != nil {
 		return nil, err

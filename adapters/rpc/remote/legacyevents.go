@@ -11,14 +11,17 @@ import (
 // the event. The call without an event means life cycles; both kinds of call share
 // their registrations, because such clients mix them.
 
+// registerLegacy is CONNECT_DOMAIN_EVENT_REGISTER_ANY.
 func registerLegacy(ctx context.Context, r request, args *protocol.ConnectDomainEventRegisterAnyArgs) (rpc.Body, error) {
 	return nil, r.register(ctx, args.EventID)
 }
 
+// deregisterLegacy is CONNECT_DOMAIN_EVENT_DEREGISTER_ANY.
 func deregisterLegacy(ctx context.Context, r request, args *protocol.ConnectDomainEventDeregisterAnyArgs) (rpc.Body, error) {
 	return nil, r.deregister(ctx, args.EventID)
 }
 
+// registerLifecycle is CONNECT_DOMAIN_EVENT_REGISTER. Its answer is how many there are.
 func registerLifecycle(ctx context.Context, r request) (rpc.Body, error) {
 	if err := r.register(ctx, eventLifecycle); err != nil {
 		return nil, err
@@ -26,6 +29,7 @@ func registerLifecycle(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectDomainEventRegisterRet{CbRegistered: 1}, nil
 }
 
+// deregisterLifecycle is CONNECT_DOMAIN_EVENT_DEREGISTER: none is left afterwards.
 func deregisterLifecycle(ctx context.Context, r request) (rpc.Body, error) {
 	if err := r.deregister(ctx, eventLifecycle); err != nil {
 		return nil, err
@@ -33,6 +37,8 @@ func deregisterLifecycle(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectDomainEventDeregisterRet{}, nil
 }
 
+// register makes the one registration of an event. The place is reserved first, as
+// subscribing waits; a second register meanwhile is refused like one after it.
 func (r request) register(ctx context.Context, event int32) error {
 	if event < 0 || event > lastLegacyEvent {
 		return wireFault("unsupported event ID %d", event)
@@ -47,6 +53,7 @@ func (r request) register(ctx context.Context, event int32) error {
 	return err
 }
 
+// deregister ends it. One that is still being made is not there to be ended.
 func (r request) deregister(ctx context.Context, event int32) error {
 	if event < 0 || event > lastLegacyEvent {
 		return wireFault("unsupported event ID %d", event)
@@ -63,6 +70,7 @@ func (r request) deregister(ctx context.Context, event int32) error {
 }
 
 // reserve makes sure that of several calls at once only one subscribes.
+// A place that is taken is refused, whether the registration is made or being made.
 func (c *client) reserve(event int32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,6 +91,7 @@ func (c *client) unreserve(event int32) {
 	delete(c.legacy, event)
 }
 
+// settle puts the registration into its place: it can be ended from now on.
 func (c *client) settle(event int32, made callback) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,6 +8,9 @@ import (
 	"virtlxcd/ports"
 )
 
+// lifecycleHandlers start, stop and pause containers. All of them change something and
+// may wait for a container's job, so none is inline; which are High (destroy is) the
+// procedure table says.
 func lifecycleHandlers() served {
 	return served{
 		protocol.ProcDomainCreateXML:          {handle: with(createXML)},
@@ -26,10 +29,12 @@ func lifecycleHandlers() served {
 	}
 }
 
+// createXML is virDomainCreateXML: define and start what is gone again when it stops.
 func createXML(ctx context.Context, r request, args *protocol.DomainCreateXMLArgs) (rpc.Body, error) {
 	return r.create(ctx, args.XMLDesc, args.Flags)
 }
 
+// createXMLWithFiles is createXML with descriptors for init. A call without any is legal.
 func createXMLWithFiles(ctx context.Context, r request, args *protocol.DomainCreateXMLWithFilesArgs) (rpc.Body, error) {
 	return r.create(ctx, args.XMLDesc, args.Flags)
 }
@@ -47,6 +52,9 @@ func (r request) create(ctx context.Context, document string, flags uint32) (rpc
 	return &protocol.DomainCreateXMLRet{Dom: objectOf(identity)}, nil
 }
 
+// startOptions are the flags of the start calls. Only the two WithFiles procedures look
+// at descriptors; with every other call they are strays. The port does not close them:
+// the server does, when the handler returns.
 func (r request) startOptions(flags uint32) ports.StartOptions {
 	options := ports.StartOptions{
 		AutoDestroy: flags&startAutoDestroy != 0,
@@ -59,19 +67,23 @@ func (r request) startOptions(flags uint32) ports.StartOptions {
 	return options
 }
 
+// start is virDomainCreate, the only start without flags and without an answer.
 func start(ctx context.Context, r request, args *protocol.DomainCreateArgs) (rpc.Body, error) {
 	_, err := r.connection.Start(ctx, reference(&args.Dom), ports.StartOptions{})
 	return nil, err
 }
 
+// startFlags is virDomainCreateWithFlags.
 func startFlags(ctx context.Context, r request, args *protocol.DomainCreateWithFlagsArgs) (rpc.Body, error) {
 	return r.start(ctx, &args.Dom, args.Flags)
 }
 
+// startWithFiles is virDomainCreateWithFiles.
 func startWithFiles(ctx context.Context, r request, args *protocol.DomainCreateWithFilesArgs) (rpc.Body, error) {
 	return r.start(ctx, &args.Dom, args.Flags)
 }
 
+// start answers with the container because its id is new: clients keep it.
 func (r request) start(ctx context.Context, dom *protocol.Domain, flags uint32) (rpc.Body, error) {
 	if err := startRule.check(flags); err != nil {
 		return nil, err
@@ -83,18 +95,23 @@ func (r request) start(ctx context.Context, dom *protocol.Domain, flags uint32) 
 	return &protocol.DomainCreateWithFlagsRet{Dom: objectOf(identity)}, nil
 }
 
+// suspend is virDomainSuspend. A container that is paused already is the driver's matter.
 func suspend(ctx context.Context, r request, args *protocol.DomainSuspendArgs) (rpc.Body, error) {
 	return nil, r.connection.Suspend(ctx, reference(&args.Dom))
 }
 
+// resume is virDomainResume.
 func resume(ctx context.Context, r request, args *protocol.DomainResumeArgs) (rpc.Body, error) {
 	return nil, r.connection.Resume(ctx, reference(&args.Dom))
 }
 
+// destroy is virDomainDestroy. The container is over when the answer comes.
 func destroy(ctx context.Context, r request, args *protocol.DomainDestroyArgs) (rpc.Body, error) {
 	return nil, r.connection.Destroy(ctx, reference(&args.Dom))
 }
 
+// destroyFlags is virDomainDestroyFlags. VIR_DOMAIN_DESTROY_GRACEFUL is refused: asking
+// first is what shutdown is for.
 func destroyFlags(ctx context.Context, r request, args *protocol.DomainDestroyFlagsArgs) (rpc.Body, error) {
 	if err := destroyRule.check(args.Flags); err != nil {
 		return nil, err
@@ -102,10 +119,12 @@ func destroyFlags(ctx context.Context, r request, args *protocol.DomainDestroyFl
 	return nil, r.connection.Destroy(ctx, reference(&args.Dom))
 }
 
+// shutdown is virDomainShutdown: it asks and does not wait for the container to stop.
 func shutdown(ctx context.Context, r request, args *protocol.DomainShutdownArgs) (rpc.Body, error) {
 	return nil, r.connection.Shutdown(ctx, reference(&args.Dom), ports.Asking{})
 }
 
+// shutdownFlags is virDomainShutdownFlags, where the client chooses how init is asked.
 func shutdownFlags(ctx context.Context, r request, args *protocol.DomainShutdownFlagsArgs) (rpc.Body, error) {
 	if err := shutdownRule.check(args.Flags); err != nil {
 		return nil, err
@@ -113,6 +132,7 @@ func shutdownFlags(ctx context.Context, r request, args *protocol.DomainShutdown
 	return nil, r.connection.Shutdown(ctx, reference(&args.Dom), askingOf(args.Flags))
 }
 
+// reboot is virDomainReboot. Unlike shutdown it has one procedure, with flags.
 func reboot(ctx context.Context, r request, args *protocol.DomainRebootArgs) (rpc.Body, error) {
 	if err := rebootRule.check(args.Flags); err != nil {
 		return nil, err
@@ -120,10 +140,14 @@ func reboot(ctx context.Context, r request, args *protocol.DomainRebootArgs) (rp
 	return nil, r.connection.Reboot(ctx, reference(&args.Dom), askingOf(args.Flags))
 }
 
+// askingOf is how init is to be asked. Neither flag, and both, leave it to the driver,
+// which tries the init control pipe before the signal.
 func askingOf(flags uint32) ports.Asking {
 	return ports.Asking{InitControl: flags&askInitControl != 0, BySignal: flags&askSignal != 0}
 }
 
+// sendSignal is virDomainSendProcessSignal. pid_value counts as the container counts
+// (1 is init); signum is of the interface's own list, which the port translates.
 func sendSignal(ctx context.Context, r request, args *protocol.DomainSendProcessSignalArgs) (rpc.Body, error) {
 	if args.PidValue == 0 {
 		return nil, badArgument(r.row.Function, "pid_value", "must not be zero")

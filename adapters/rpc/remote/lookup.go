@@ -10,6 +10,8 @@ import (
 	"virtlxcd/domain/container"
 )
 
+// lookupHandlers find containers. They read the published snapshots alone, so they may
+// be served in the reader where no access check asks somebody (see Options.QuickReads).
 func (s *Service) lookupHandlers() served {
 	return s.quickly(served{
 		protocol.ProcDomainLookupByID:           {handle: with(lookupByID)},
@@ -23,6 +25,8 @@ func (s *Service) lookupHandlers() served {
 	})
 }
 
+// lookupByID is virDomainLookupByID. Ids are those of running containers; -1 is what
+// clients hold for others, and is refused before anybody is asked.
 func lookupByID(ctx context.Context, r request, args *protocol.DomainLookupByIDArgs) (rpc.Body, error) {
 	if args.ID < 0 {
 		return nil, badArgument(r.row.Function, "id", "must be zero or greater")
@@ -30,15 +34,19 @@ func lookupByID(ctx context.Context, r request, args *protocol.DomainLookupByIDA
 	return r.lookup(ctx, container.Ref{By: container.ByID, ID: int(args.ID)})
 }
 
+// lookupByName is virDomainLookupByName.
 func lookupByName(ctx context.Context, r request, args *protocol.DomainLookupByNameArgs) (rpc.Body, error) {
 	return r.lookup(ctx, container.Ref{By: container.ByName, Name: args.Name})
 }
 
+// lookupByUUID is virDomainLookupByUUID. A failure is worded otherwise than for a
+// UUID that comes within a reference, which is why the Ref says how it was made.
 func lookupByUUID(ctx context.Context, r request, args *protocol.DomainLookupByUUIDArgs) (rpc.Body, error) {
 	return r.lookup(ctx, container.Ref{By: container.ByUUIDLookup, UUID: container.UUID(args.UUID)})
 }
 
 // lookup answers with the container; the three answers have one form.
+// NotFound comes from the driver with the text for the way it was asked.
 func (r request) lookup(ctx context.Context, ref container.Ref) (rpc.Body, error) {
 	found, err := r.connection.Lookup(ctx, ref)
 	if err != nil {
@@ -47,6 +55,8 @@ func (r request) lookup(ctx context.Context, ref container.Ref) (rpc.Body, error
 	return &protocol.DomainLookupByNameRet{Dom: objectOf(found.Identity)}, nil
 }
 
+// listAll is virConnectListAllDomains. A list beyond the interface's maximum is an
+// error: half a list would pass for the whole.
 func listAll(ctx context.Context, r request, args *protocol.ConnectListAllDomainsArgs) (rpc.Body, error) {
 	if err := listRule.check(args.Flags); err != nil {
 		return nil, err
@@ -63,6 +73,7 @@ func listAll(ctx context.Context, r request, args *protocol.ConnectListAllDomain
 
 // listing is the answer of the call that big hosts get most: it is encoded from
 // the shared snapshots as they are. Unless wanted, only their number is told.
+// Snapshots never change, so none is copied.
 type listing struct {
 	found  []*container.Snapshot
 	wanted bool
@@ -87,6 +98,7 @@ func (l *listing) AppendXDR(b []byte) ([]byte, error) {
 }
 
 // listingSize is at least what the encoding takes.
+// Room is made once: a list of thousands would else be copied ten times while it grows.
 func listingSize(told []*container.Snapshot) int {
 	size := 8
 	for _, s := range told {
@@ -95,6 +107,8 @@ func listingSize(told []*container.Snapshot) int {
 	return size
 }
 
+// listActive is virConnectListDomains, of before there were filters: ids only, and the
+// client says how many it has room for. What does not fit is left out.
 func listActive(ctx context.Context, r request, args *protocol.ConnectListDomainsArgs) (rpc.Body, error) {
 	if err := r.checkRoom("maxids", args.Maxids); err != nil {
 		return nil, err
@@ -111,6 +125,7 @@ func listActive(ctx context.Context, r request, args *protocol.ConnectListDomain
 	return &protocol.ConnectListDomainsRet{Ids: ids}, nil
 }
 
+// listInactive is virConnectListDefinedDomains, the same for names of what is not running.
 func listInactive(ctx context.Context, r request, args *protocol.ConnectListDefinedDomainsArgs) (rpc.Body, error) {
 	if err := r.checkRoom("maxnames", args.Maxnames); err != nil {
 		return nil, err
@@ -128,6 +143,7 @@ func listInactive(ctx context.Context, r request, args *protocol.ConnectListDefi
 }
 
 // checkRoom checks how many entries a client has room for.
+// The number sizes nothing here; the bound is the interface's.
 func (r request) checkRoom(argument string, room int32) error {
 	switch {
 	case room > protocol.DomainListMax:
@@ -138,15 +154,18 @@ func (r request) checkRoom(argument string, room int32) error {
 	return nil
 }
 
+// countActive is virConnectNumOfDomains. Between it and listActive anything may change.
 func countActive(ctx context.Context, r request) (rpc.Body, error) {
 	return r.count(ctx, container.Filter{Active: true})
 }
 
+// countInactive is virConnectNumOfDefinedDomains.
 func countInactive(ctx context.Context, r request) (rpc.Body, error) {
 	return r.count(ctx, container.Filter{Inactive: true})
 }
 
 // count answers with a number; both answers have one form.
+// What the caller may not see is not counted.
 func (r request) count(ctx context.Context, filter container.Filter) (rpc.Body, error) {
 	found, err := r.connection.List(ctx, filter)
 	if err != nil {

@@ -10,6 +10,9 @@ import (
 	"virtlxcd/ports"
 )
 
+// getMetadata is virDomainGetMetadata: the title, the description or the element of one
+// namespace. The order of the checks is the one clients see from the original: the
+// arguments, flags that exclude each other, unknown flags, the type.
 func getMetadata(ctx context.Context, r request, args *protocol.DomainGetMetadataArgs) (rpc.Body, error) {
 	if err := r.checkURI(args.Type, args.URI); err != nil {
 		return nil, err
@@ -31,6 +34,8 @@ func getMetadata(ctx context.Context, r request, args *protocol.DomainGetMetadat
 	return &protocol.DomainGetMetadataRet{Metadata: text}, nil
 }
 
+// setMetadata is virDomainSetMetadata. Without a text (nil, which is not "") the
+// metadata is removed. Key is the namespace's prefix for elements.
 func setMetadata(ctx context.Context, r request, args *protocol.DomainSetMetadataArgs) (rpc.Body, error) {
 	if err := r.checkNewMetadata(args); err != nil {
 		return nil, err
@@ -48,6 +53,7 @@ func setMetadata(ctx context.Context, r request, args *protocol.DomainSetMetadat
 
 // checkURI checks that elements are named by their namespace and texts are not.
 // Kinds that do not exist are left to metadataKey.
+// The texts "must be NULL" and "must not be NULL" are those of C's checks.
 func (r request) checkURI(kind int32, uri *string) error {
 	switch {
 	case kind == int32(ports.Element) && uri == nil:
@@ -58,6 +64,7 @@ func (r request) checkURI(kind int32, uri *string) error {
 	return nil
 }
 
+// checkNewMetadata: a title is one line, because lists show it as one.
 func (r request) checkNewMetadata(args *protocol.DomainSetMetadataArgs) error {
 	if args.Type == int32(ports.Title) && strings.Contains(textOf(args.Metadata), "\n") {
 		return invalidArgument(fromAPI, r.row.Function, "metadata", "metadata title can't contain newlines")
@@ -74,8 +81,11 @@ func (r request) checkNewMetadata(args *protocol.DomainSetMetadataArgs) error {
 	return nil
 }
 
+// isText: descriptions and titles have neither a namespace nor a prefix.
 func isText(kind int32) bool { return kind == int32(ports.Description) || kind == int32(ports.Title) }
 
+// metadataKey says what is meant, and of which definition; neither flag means the one
+// that counts now. Types that do not exist are found here, after the flags.
 func metadataKey(kind int32, uri *string, flags uint32) (ports.MetadataKey, error) {
 	if !isText(kind) && kind != int32(ports.Element) {
 		return ports.MetadataKey{}, fault.New(fault.InvalidArgument, fault.API, "unknown metadata type '%d'", kind)

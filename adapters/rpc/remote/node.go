@@ -7,6 +7,8 @@ import (
 	"virtlxcd/adapters/rpc/protocol"
 )
 
+// nodeHandlers tell about the host. Facts are read from files below /proc and /sys, so
+// they are not inline.
 func (s *Service) nodeHandlers() served {
 	return served{
 		protocol.ProcConnectGetVersion:      {plain(getVersion), false},
@@ -18,6 +20,7 @@ func (s *Service) nodeHandlers() served {
 }
 
 // securityModel answers what never changes, but not to callers who may not read.
+// Where reads are not quick the facts are asked for and thrown away: asking is the check.
 func (s *Service) securityModel() entry {
 	if s.quick {
 		return entry{always(noSecurityModel), true}
@@ -34,6 +37,7 @@ func (s *Service) securityModel() entry {
 var noSecurityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"), DOI: []byte("0\x00")}
 
 // getVersion tells the kernel's version: it is what runs containers.
+// Everybody who may connect may know it, so these are the public facts.
 func getVersion(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.PublicFacts(ctx)
 	if err != nil {
@@ -46,6 +50,7 @@ func getVersion(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectGetVersionRet{HvVer: version.Number()}, nil
 }
 
+// getHostname is virConnectGetHostname, open to everybody who may connect.
 func getHostname(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.PublicFacts(ctx)
 	if err != nil {
@@ -54,6 +59,7 @@ func getHostname(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectGetHostnameRet{Hostname: facts.Hostname}, nil
 }
 
+// getCapabilities is virConnectGetCapabilities, an XML document that the codec makes.
 func getCapabilities(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.NodeFacts(ctx)
 	if err != nil {
@@ -62,6 +68,8 @@ func getCapabilities(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectGetCapabilitiesRet{Capabilities: r.client.service.codec.Capabilities(facts)}, nil
 }
 
+// getNodeInfo is virNodeGetInfo: memory in KiB, MHz of the first processor, and the
+// topology. Model is an array of 32 chars which ends with a NUL whatever is in it.
 func getNodeInfo(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.NodeFacts(ctx)
 	if err != nil {

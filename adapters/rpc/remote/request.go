@@ -11,6 +11,8 @@ import (
 
 // request is one call on its way through its handler. It is passed by value: the
 // most frequent calls should cost no allocation for it.
+// opened is the connection as it was when the call was admitted: an identity that is
+// set meanwhile counts for later calls.
 type request struct {
 	client *client
 	call   *rpc.Call
@@ -20,14 +22,17 @@ type request struct {
 
 // handler serves one call: a body (nil for an empty answer) or an error. One that
 // has used the call itself to answer returns answered.
+// ctx ends when the client hangs up; what the driver has begun goes on in its own.
 type handler func(context.Context, request) (rpc.Body, error)
 
 var answered rpc.Body = new(alreadyAnswered)
 
+// alreadyAnswered is a body that is compared by address and never encoded.
 type alreadyAnswered struct{ rpc.Raw }
 
 // with makes a handler that decodes its arguments first. Bytes behind them are
 // ignored.
+// Decoder and arguments share one allocation.
 func with[A any, P interface {
 	*A
 	protocol.Message
@@ -67,6 +72,8 @@ func always(body rpc.Body) handler {
 
 // admitted refuses calls that come before the connection is open or that a
 // connection may not make because it may only read.
+// The order is the one clients see: not open comes before read only, and both before
+// what the arguments say. Conditional rows are looked at by their handlers.
 func (r request) admitted() (request, error) {
 	if r.row.Needs != protocol.Opened {
 		return r, nil
@@ -81,6 +88,7 @@ func (r request) admitted() (request, error) {
 	return r, nil
 }
 
+// answer gives exactly one answer, which the server insists on.
 func (r request) answer(body rpc.Body, err error) {
 	switch {
 	case err != nil:
@@ -91,6 +99,8 @@ func (r request) answer(body rpc.Body, err error) {
 }
 
 // unsupported answers known procedures that nothing behind this package serves.
+// It decodes the arguments first, like every other call: a broken packet is told from a
+// call that is not served. Read-only refusals come before "not supported" too.
 func unsupported(_ context.Context, r request) (rpc.Body, error) {
 	function := r.row.Function
 	if r.row.Args != nil {
@@ -111,6 +121,8 @@ func unsupported(_ context.Context, r request) (rpc.Body, error) {
 
 // reference is how clients name a container in arguments: the uuid counts, the
 // name decorates errors, and the id may be stale.
+// Clients keep such references for long: the container may have been renamed, restarted
+// or replaced since.
 func reference(dom *protocol.Domain) container.Ref {
 	return container.Ref{UUID: container.UUID(dom.UUID), Name: dom.Name}
 }

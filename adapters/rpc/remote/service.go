@@ -32,6 +32,7 @@ type Service struct {
 
 // New returns a service whose connections come from connector. Wiring must call
 // Start for every new session and offer all of Programs.
+// Nothing is asked before the first call. It is the wiring's to close the connector.
 func New(connector ports.Connector, codec ports.Codec, options Options) *Service {
 	log := options.Log
 	if log == nil {
@@ -44,11 +45,14 @@ func New(connector ports.Connector, codec ports.Codec, options Options) *Service
 }
 
 // Start prepares a new session. It belongs into rpc.Options.Start.
+// It must run before the session's first packet is read.
 func (s *Service) Start(session *rpc.Session) {
 	session.Data = &client{service: s, session: session}
 }
 
 // Programs are remote, lxc and qemu, in the order they are offered.
+// Calls of the qemu program are known and not supported, every one: clients that try them
+// go on without. Each call of Programs makes new tables.
 func (s *Service) Programs() []rpc.Program {
 	return []rpc.Program{
 		s.program(protocol.Program, protocol.ProtocolVersion, s.remoteHandlers()),
@@ -58,6 +62,7 @@ func (s *Service) Programs() []rpc.Program {
 }
 
 // served are the handlers of one program by procedure number.
+// A number that is not here and is in the procedure table is "not supported".
 type served map[int32]entry
 
 // entry is a handler and how it is run.
@@ -73,6 +78,7 @@ func (s served) add(family served) {
 	}
 }
 
+// remoteHandlers are the families of the remote program. A procedure must not be in two.
 func (s *Service) remoteHandlers() served {
 	all := served{}
 	for _, family := range []served{
@@ -86,6 +92,7 @@ func (s *Service) remoteHandlers() served {
 
 // program makes a row for every procedure of the table that is a call. What has
 // no handler is known and not supported.
+// Numbers outside of the table, and those of events, are unknown procedures.
 func (s *Service) program(number, version uint32, handlers served) rpc.Program {
 	rows := protocol.Procedures(number)
 	table := make([]*rpc.Procedure, len(rows))
@@ -108,6 +115,8 @@ func (s *Service) program(number, version uint32, handlers served) rpc.Program {
 	return rpc.Program{Number: number, Version: version, Procedure: find}
 }
 
+// procedure joins a row of the table with its handler. Session.Data is the *client that
+// Start put there; a session without it would be a mistake of wiring.
 func (s *Service) procedure(row *protocol.Procedure, e entry) *rpc.Procedure {
 	return &rpc.Procedure{
 		Name: row.Wire, High: row.High, Inline: e.inline, Open: row.Needs == protocol.Nothing,

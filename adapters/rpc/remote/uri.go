@@ -14,6 +14,8 @@ const defaultURI = "lxc:///system"
 // resolve checks the name a client wants to open and returns the one it will be
 // told. An empty name asks the daemon to choose. Fragment and query are the
 // client's own business.
+// Of lxc there are "lxc:", "lxc:/", "lxc:///" and "lxc:///system". Names with a host are the
+// client's to connect to; one that comes here found no driver.
 func resolve(name string) (string, error) {
 	if name == "" {
 		return defaultURI, nil

@@ -15,6 +15,7 @@ type Version struct{ Major, Minor, Micro uint64 }
 var APIVersion = Version{12, 5, 0}
 
 // Number is how the version goes over the wire: 12.5.0 is 12005000.
+// See LIBVIR_VERSION_NUMBER. Parts above 999 would run into each other.
 func (v Version) Number() uint64 { return v.Major*1000000 + v.Minor*1000 + v.Micro }
 
 // String prints it with dots.
@@ -26,6 +27,8 @@ func (v Version) String() string {
 
 // kernelVersion reads the leading a.b.c of a kernel release. Later parts may be
 // missing; whatever follows the digits does not count.
+// "6.1.0-23-amd64" is 6.1.0, "6.8-rc1" is 6.8.0; see uname(2). A release that begins with
+// no number is an internal error that shows it.
 func kernelVersion(release string) (Version, error) {
 	var parts [3]uint64
 	rest := release

@@ -4,9 +4,14 @@ package step
 // first), texts and lists as a count and their items. It never leaves the host
 // and both ends are of one release or refuse each other (version).
 
+// version is the first number of every script. It changes with the meaning of a
+// Code or with what travels: controllers outlive the daemon that started them,
+// and a script is kept for restarts.
 const version = 1
 
-// Append adds the encoded script to b.
+// Append adds the encoded script to b and returns the longer slice. Subjects are
+// left out: only the daemon speaks to people. Slots and Terminals must not be
+// negative; Decode refuses what Append makes of that.
 func (s *Script) Append(b []byte) []byte {
 	b = appendNumber(b, version)
 	b = appendText(b, s.Name)
@@ -23,6 +28,7 @@ func (s *Script) Append(b []byte) []byte {
 	return appendRanges(b, s.Groups)
 }
 
+// flags sets bit 0 for the first, bit 1 for the second, and so on.
 func flags(bits ...bool) (set uint64) {
 	for i, on := range bits {
 		if on {
@@ -51,6 +57,8 @@ func appendOp(b []byte, op *Op) []byte {
 	return appendTexts(appendTexts(b, op.Words), op.Env)
 }
 
+// numbers and setNumbers are the one place that knows the order of an Op's
+// numbers; limits in decode.go follows it.
 func (op *Op) numbers() [9]uint64 {
 	return [...]uint64{
 		uint64(op.Slot), op.Flags, uint64(op.Mode), op.Major, op.Minor,
@@ -83,6 +91,7 @@ func appendText(b []byte, text string) []byte {
 	return append(appendNumber(b, uint64(len(text))), text...)
 }
 
+// appendNumber writes 300 (0b10_0101100) as 0xac 0x02.
 func appendNumber(b []byte, n uint64) []byte {
 	for n >= 0x80 {
 		b = append(b, byte(n)|0x80)

@@ -10,7 +10,9 @@
 // The package is linked into the controller and therefore imports next to nothing.
 package step
 
-// Code is what an Op does. Which fields it uses is said with each.
+// Code is what an Op does. Which fields it uses is said with each. The numbers
+// travel: they change only with version. An executor that meets one it does not
+// know fails with ENOSYS.
 type Code uint8
 
 // Operations of Prepare. They leave a descriptor in Slot or work on it.
@@ -49,15 +51,18 @@ const (
 	NewCgroupView
 	// MakePrivate stops mounts from propagating in or out.
 	MakePrivate
-	// Pivot makes the mount in Slot the root. The old root stays, out of reach of paths, until Forget: in a
-	// user namespace the kernel lets proc and sysfs be mounted only where others
-	// are visible already.
+	// Pivot makes the mount in Slot, a directory, the root. The old root stays
+	// until Forget: in a user namespace the kernel lets proc and sysfs be mounted
+	// only where others are visible already. It lies on top of the new one, where
+	// "/.." leads: until Forget, Attach, Mount and Bind refuse a Path that is a
+	// symbolic link (ELOOP).
 	Pivot
 	// Forget detaches the old root with all below it.
 	Forget
 	// Attach puts the mount in Slot at Path. Like Mount and Bind it makes a
 	// missing Path: a directory, or an empty file for a mount that is one;
-	// parents with mode 0755.
+	// parents with mode 0755. A Path that is of the other kind is ENOTDIR or
+	// EISDIR. Links in Path are followed, inside.
 	Attach
 	// Mount mounts type Source with Data at Path; Flags: attributes. Optional: a
 	// kernel without that type is no error.
@@ -86,7 +91,8 @@ const (
 	// of a following Become by that operation.
 	Session
 	// Become takes the identity of Path (user) and Source (group), names or
-	// numbers, looked up inside; empty: 0. Value: capabilities to keep, bit per
+	// numbers, looked up inside; empty: 0. ENOENT: it is not there; EINVAL: the
+	// container's files give it no number. Value: capabilities to keep, bit per
 	// number; Value2: inheritable ones; Major: the last number that exists. The
 	// terminal Data becomes the user's.
 	Become
@@ -99,7 +105,8 @@ const (
 	Exec
 )
 
-// Mount attributes and modifiers of Op.Flags.
+// Mount attributes and modifiers of Op.Flags. The first four are those of mount(2)
+// and mount_setattr(2), bit for bit.
 const (
 	ReadOnly uint64 = 1 << iota
 	NoSUID

@@ -76,6 +76,8 @@ func (d *Daemon) Activatable(t testing.TB, name string) {
 }
 
 // Run starts the bus and returns when it listens.
+// It prints its address when it listens, which is what is waited for. The process dies
+// with the test (PR_SET_PDEATHSIG), should that crash.
 func (d *Daemon) Run(t testing.TB) {
 	t.Helper()
 	_ = os.Remove(strings.TrimPrefix(d.Address, "unix:path="))
@@ -89,6 +91,7 @@ func (d *Daemon) Run(t testing.TB) {
 }
 
 // Stop ends the bus. Stopping it twice is fine.
+// Clients see the connection end, as when a bus crashes.
 func (d *Daemon) Stop(t testing.TB) {
 	t.Helper()
 	if d.process == nil {
@@ -115,6 +118,7 @@ func (d *Daemon) Connect(t testing.TB) *dbus.Conn {
 }
 
 // Own takes a name for conn.
+// It fails the test if somebody has the name: nobody queues for it.
 func Own(t testing.TB, conn *dbus.Conn, name string) {
 	t.Helper()
 	reply, err := conn.RequestName(name, dbus.NameFlagDoNotQueue)

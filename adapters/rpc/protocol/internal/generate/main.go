@@ -14,6 +14,7 @@ import (
 
 // sources lists the tables with the prefix of their Go names. Remote comes
 // first: the other programs use its types.
+// The prefix keeps names of programs apart that share a package.
 var sources = []struct{ file, prefix string }{
 	{"remote", ""}, {"message", ""}, {"lxc", "Lxc"}, {"qemu", "Qemu"}, {"admin", "Admin"},
 }
@@ -25,6 +26,8 @@ func main() {
 	}
 }
 
+// run reads the tables in one directory and writes Go into another. A table that cannot be
+// used ends it; what was written before stays, and the comparison of make check shows it.
 func run(in, out string) error {
 	var remote *table
 	for _, source := range sources {
@@ -45,6 +48,8 @@ func run(in, out string) error {
 
 // writeTable writes one file of constants and procedures and one or more files
 // of messages per table.
+// FAMILY is the object a message is about: remote_gen.go, remote_domain_gen.go and so on.
+// Text that is no Go is an error here, not a file.
 func writeTable(t *table, out string) error {
 	files := map[string]*bytes.Buffer{}
 	emitTable(file(files, t.name, false), t)
@@ -66,6 +71,8 @@ func writeTable(t *table, out string) error {
 	return nil
 }
 
+// file is the text of one Go file so far, begun when it is first needed. messages: it
+// uses the encoder.
 func file(files map[string]*bytes.Buffer, name string, messages bool) *bytes.Buffer {
 	if b := files[name]; b != nil {
 		return b

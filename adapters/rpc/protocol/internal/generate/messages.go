@@ -7,6 +7,7 @@ import (
 )
 
 // emitStruct writes one message: type, encoder, decoder.
+// All types are resolved before anything is written, so an error leaves nothing half done.
 func emitStruct(b *bytes.Buffer, t *table, s structure) error {
 	name := t.prefix + typeName(s.name)
 	fields := make([]*typ, len(s.fields))
@@ -26,6 +27,8 @@ func emitStruct(b *bytes.Buffer, t *table, s structure) error {
 	return nil
 }
 
+// emitEncoder writes AppendXDR: the fields in their order, each checked against its
+// maximum before it is written.
 func emitEncoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	fmt.Fprintf(b, "// AppendXDR implements Message.\nfunc (m *%s) AppendXDR(b []byte) ([]byte, error) {\n", name)
 	for _, f := range fields {
@@ -40,6 +43,8 @@ func emitEncoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	b.WriteString("return b, nil\n}\n\n")
 }
 
+// fallible: numbers cannot exceed anything. A message without other fields declares no
+// error, which the compiler would complain of.
 func fallible(t *typ) bool {
 	switch t.kind {
 	case number, choice, fixed, array:
@@ -50,8 +55,10 @@ func fallible(t *typ) bool {
 	return true
 }
 
+// orReturn ends an encoding statement that may fail.
 const orReturn = "; err != nil {\nreturn b, err\n}\n"
 
+// encode writes the statements that append v, an expression of type t.
 func encode(b *bytes.Buffer, t *typ, v string) {
 	switch t.kind {
 	case number:
@@ -85,6 +92,7 @@ func pointee(t *typ, v string) string {
 	return "*" + v
 }
 
+// encodeNumber: what is smaller than a unit takes a whole one; signs are kept.
 func encodeNumber(b *bytes.Buffer, t *typ, v string) {
 	switch t.name {
 	case "i8", "i16":
@@ -96,6 +104,8 @@ func encodeNumber(b *bytes.Buffer, t *typ, v string) {
 	}
 }
 
+// encodeList writes the number and then each element. Room is made once, by what
+// elements usually take; chars have a function of their own.
 func encodeList(b *bytes.Buffer, t *typ, v string) {
 	fmt.Fprintf(b, "if b, err = xdr.AppendCount(b, len(%s), %s)%s", v, t.limit, orReturn)
 	if t.elem.name == "i8" {
@@ -107,8 +117,11 @@ func encodeList(b *bytes.Buffer, t *typ, v string) {
 	b.WriteString("}\n")
 }
 
+// title is the name of a Go type as the functions of package xdr carry it.
 func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 
+// emitDecoder writes DecodeXDR. Statements do not look at errors: after the first one the
+// decoder gives zero values, and the error is returned at the end.
 func emitDecoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	fmt.Fprintf(b, "// DecodeXDR implements Message.\nfunc (m *%s) DecodeXDR(d *xdr.Decoder) error {\n", name)
 	for i, f := range s.fields {
@@ -117,6 +130,8 @@ func emitDecoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	b.WriteString("return d.Err()\n}\n\n")
 }
 
+// decode writes the statements that fill v. What may be absent is reset first, as a
+// message may be used again.
 func decode(b *bytes.Buffer, t *typ, v string) {
 	switch t.kind {
 	case number:
@@ -142,6 +157,7 @@ func decode(b *bytes.Buffer, t *typ, v string) {
 	}
 }
 
+// decodeNumber: a unit that holds more than fits is cut, as C peers do.
 func decodeNumber(b *bytes.Buffer, t *typ, v string) {
 	switch t.name {
 	case "i8", "i16", "u8", "u16":
@@ -151,6 +167,8 @@ func decodeNumber(b *bytes.Buffer, t *typ, v string) {
 	}
 }
 
+// decodeList allocates what Count allows: no more elements than the declared maximum,
+// and than the bytes left can hold at the fewest bytes of one.
 func decodeList(b *bytes.Buffer, t *typ, v string) {
 	if t.elem.name == "i8" {
 		fmt.Fprintf(b, "%s = d.CharList(%s)\n", v, t.limit)

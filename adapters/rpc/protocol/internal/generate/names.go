@@ -17,6 +17,7 @@ var spellings = map[string]string{
 
 // goName joins the words of a name, which are separated by underscores or by a
 // capital after a small letter.
+// domain_get_xml_desc becomes DomainGetXMLDesc, callbackID CallbackID.
 func goName(name string) string {
 	var b strings.Builder
 	for _, word := range splitWords(name) {
@@ -30,6 +31,7 @@ func goName(name string) string {
 	return b.String()
 }
 
+// "domain_get_xml_desc" has four words, "callbackID" two, "STRING_MAX" two.
 func splitWords(name string) []string {
 	var words []string
 	for _, part := range strings.Split(name, "_") {
@@ -48,11 +50,14 @@ func splitWords(name string) []string {
 }
 
 // typeName drops the marker of what cannot be absent: in Go that is the rule.
+// nonnull_domain becomes Domain; domain, which may be absent, becomes *Domain.
 func typeName(name string) string { return goName(strings.TrimPrefix(name, "nonnull_")) }
 
+// constName makes StringMax of STRING_MAX.
 func constName(name string) string { return goName(strings.ToLower(name)) }
 
 // family is the object a message is about; each family has a file.
+// Files would be too long to be read otherwise: the remote program has 700 messages.
 func family(name string) string {
 	if strings.HasPrefix(name, "nonnull_") {
 		return "objects"

@@ -7,6 +7,8 @@ import (
 )
 
 // emitTable writes a table's constants, enums and procedures.
+// The table of procedures is an array indexed by number: looking one up is one comparison
+// and no hash. Numbers without a line are empty rows.
 func emitTable(b *bytes.Buffer, t *table) {
 	if len(t.consts) > 0 {
 		fmt.Fprintf(b, "// Program %s: its number and the maxima of its messages.\nconst (\n", t.name)
@@ -32,6 +34,8 @@ func emitTable(b *bytes.Buffer, t *table) {
 	b.WriteString("}\n")
 }
 
+// The last word of a member is its name in Go, behind that of the type: AUTH_POLKIT of
+// auth_type becomes AuthTypePolkit.
 func emitEnum(b *bytes.Buffer, t *table, e enum) {
 	name := t.prefix + typeName(e.name)
 	fmt.Fprintf(b, "// %s is %s on the wire.\ntype %s int32\n\n// Values of %s.\nconst (\n", name, e.name, name, name)
@@ -42,14 +46,26 @@ func emitEnum(b *bytes.Buffer, t *table, e enum) {
 	b.WriteString(")\n\n")
 }
 
+// serves, access and needs are the values of the keys "served", "readonly" and "needs" as
+// the Go constants of package protocol. What serves does not list is a sibling daemon.
 var serves = map[string]string{
 	"lxc": "ByDriver", "daemon": "ByDaemon", "daemon+lxc": "ByBoth", "none": "ByNobody", "event": "ByEvent",
 }
 
+// access is of the key "readonly". A key that is absent leaves the zero value, Refused.
 var access = map[string]string{"yes": "Allowed", "no": "Refused", "cond": "Conditional"}
 
-var needs = map[string]string{"nothing": "Nothing", "auth": "Authenticated"}
+// needs is of the key "needs"; the zero value is Opened.
+var needs = map[string]string{"nothing": "Nothing", "auth": "Authenticated", "open": "Opened"}
 
+// emitProc writes one row. Fields with their zero value are left out, which keeps the
+// rows readable. For example
+//
+// proc 9 domain_create priority=low readonly=no served=lxc c=virDomainCreate error=20 args=domain_create_args ret=-
+//
+// becomes
+//
+// 9: {Number: 9, Name: "DomainCreate", Wire: "DOMAIN_CREATE", Function: "virDomainCreate", ...},
 func emitProc(b *bytes.Buffer, t *table, p proc) {
 	fmt.Fprintf(b, "%s: {Number: %s, Name: %q, Wire: %q", p.number, p.number, goName(p.name), strings.ToUpper(p.name))
 	put := func(field, value string, wanted bool) {
@@ -79,10 +95,13 @@ func emitProc(b *bytes.Buffer, t *table, p proc) {
 	b.WriteString("},\n")
 }
 
+// named: "-" stands for no message.
 func named(message string) bool { return message != "" && message != "-" }
 
+// factory is the Go expression that makes an empty message.
 func (t *table) factory(message string) string { return "of[" + t.prefix + typeName(message) + "]" }
 
+// acl separates permissions by spaces, as access rules are split by fields.
 func acl(list string) string {
 	return fmt.Sprintf("%q", strings.ReplaceAll(list, ",", " "))
 }

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 )
 
 // A table is one parsed file.
+// Items keep the order of the file, which is the order of what is generated.
 type table struct {
 	name, prefix string
 	consts       []constant
@@ -15,29 +18,36 @@ type table struct {
 	enums        []enum
 	structs      []structure
 	byName       map[string]structure
+	open         map[string]bool // structs being resolved
 	procs        []proc
 	parent       *table // where names are looked up that this file does not know
 }
 
+// constant is a const line, or a member of an enum. Values stay text: Go reads them.
 type constant struct{ name, value string }
 
+// enum is an enum line.
 type enum struct {
 	name    string
 	members []constant
 }
 
+// structure is a struct line: a message, or a part of messages.
 type structure struct {
 	name   string
 	fields []field
 }
 
+// field is FIELD:TYPE. The type is resolved when it is used, so order does not matter.
 type field struct{ name, typ string }
 
+// proc is a proc line.
 type proc struct {
 	number, name string
 	keys         map[string]string
 }
 
+// load reads one table. Its errors name the file and the line.
 func load(path, name, prefix string, parent *table) (*table, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -46,7 +56,7 @@ func load(path, name, prefix string, parent *table) (*table, error) {
 	defer f.Close()
 	t := &table{
 		name: name, prefix: prefix, parent: parent,
-		aliases: map[string]string{}, byName: map[string]structure{},
+		aliases: map[string]string{}, byName: map[string]structure{}, open: map[string]bool{},
 	}
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
@@ -54,9 +64,13 @@ func load(path, name, prefix string, parent *table) (*table, error) {
 			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 	}
-	return t, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
 }
 
+// parse takes the words of one line; README.md beside the tables describes them.
 func (t *table) parse(words []string) error {
 	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 		return nil
@@ -80,6 +94,7 @@ func (t *table) parse(words []string) error {
 	return fmt.Errorf("unknown item %q", words[0])
 }
 
+// const STRING_MAX 4194304
 func (t *table) parseConst(name string, words []string) error {
 	if len(words) != 3 {
 		return fmt.Errorf("want const NAME VALUE")
@@ -88,6 +103,7 @@ func (t *table) parseConst(name string, words []string) error {
 	return nil
 }
 
+// type uuid = opaque[16]
 func (t *table) parseType(name string, words []string) error {
 	if len(words) != 4 || words[2] != "=" {
 		return fmt.Errorf("want type NAME = TYPE")
@@ -96,6 +112,7 @@ func (t *table) parseType(name string, words []string) error {
 	return nil
 }
 
+// enum auth_type: AUTH_NONE=0 AUTH_SASL=1 AUTH_POLKIT=2
 func (t *table) parseEnum(name string, words []string) error {
 	e := enum{name: name}
 	for _, word := range words {
@@ -109,6 +126,7 @@ func (t *table) parseEnum(name string, words []string) error {
 	return nil
 }
 
+// struct nonnull_domain: name:nonnull_string uuid:uuid id:i32
 func (t *table) parseStruct(name string, words []string) error {
 	s := structure{name: name}
 	for _, word := range words {
@@ -118,11 +136,44 @@ func (t *table) parseStruct(name string, words []string) error {
 		}
 		s.fields = append(s.fields, field{fieldName, typ})
 	}
+	if _, known := t.byName[name]; known {
+		return fmt.Errorf("%s is there already", name)
+	}
 	t.structs = append(t.structs, s)
 	t.byName[name] = s
 	return nil
 }
 
+// values are what keys may say; nil: anything. A misspelt key would quietly mean its
+// default, which for "readonly" and "needs" decides who may call.
+// served and error take what the protocol has: siblings have names, error domains numbers.
+var values = map[string][]string{
+	"served": nil, "priority": {"high", "low"}, "readonly": {"yes", "no", "cond"},
+	"needs": {"nothing", "auth", "open"}, "c": nil, "error": nil, "acl": nil, "filter": nil,
+	"readstream": nil, "writestream": nil, "args": nil, "ret": nil, "msg": nil,
+}
+
+// check refuses what the table's author cannot have meant.
+func (p *proc) check() error {
+	if _, err := strconv.ParseUint(p.number, 10, 31); err != nil {
+		return fmt.Errorf("%q is no procedure number", p.number)
+	}
+	if p.keys["served"] == "" {
+		return fmt.Errorf("nobody serves %s: key \"served\" is missing", p.name)
+	}
+	for key, value := range p.keys {
+		allowed, known := values[key]
+		if !known {
+			return fmt.Errorf("unknown key %q", key)
+		}
+		if allowed != nil && !slices.Contains(allowed, value) {
+			return fmt.Errorf("%s is one of %v, not %q", key, allowed, value)
+		}
+	}
+	return nil
+}
+
+// proc 66 auth_list priority=high readonly=yes needs=nothing served=daemon args=- ret=auth_list_ret
 func (t *table) parseProc(words []string) error {
 	if len(words) < 4 {
 		return fmt.Errorf("want proc NUMBER NAME and keys")
@@ -134,6 +185,9 @@ func (t *table) parseProc(words []string) error {
 			return fmt.Errorf("want KEY=VALUE, not %q", word)
 		}
 		p.keys[key] = value
+	}
+	if err := p.check(); err != nil {
+		return err
 	}
 	t.procs = append(t.procs, p)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 )
 
+// kind is what a type is on the wire, which decides the statements that carry it.
 type kind int
 
 const (
@@ -21,6 +22,8 @@ const (
 )
 
 // A typ is a resolved type.
+// min is what a decoder relies on before it allocates, so it must never be too large;
+// hint may be wrong in both directions.
 type typ struct {
 	kind  kind
 	goes  string // Go type
@@ -42,6 +45,8 @@ var numbers = map[string]typ{
 const usualText = 16
 
 // resolve turns the notation of a type into a typ.
+// The notation is described in README.md beside the tables. T? binds last: string<9>? is an
+// optional string.
 func (t *table) resolve(notation string) (*typ, error) {
 	if inner, ok := strings.CutSuffix(notation, "?"); ok {
 		elem, err := t.resolve(inner)
@@ -63,6 +68,7 @@ func (t *table) resolve(notation string) (*typ, error) {
 	return t.resolveName(notation)
 }
 
+// cutBound takes "T<MAX>" apart into T and MAX, with the brackets it is given.
 func cutBound(notation, open, end string) (base, bound string, ok bool) {
 	inner, ok := strings.CutSuffix(notation, end)
 	if !ok {
@@ -71,8 +77,12 @@ func cutBound(notation, open, end string) (base, bound string, ok bool) {
 	return strings.Cut(inner, open)
 }
 
+// resolveCounted: lists of i8 are bytes in Go, though each is a unit on the wire.
 func (t *table) resolveCounted(base, bound string) (*typ, error) {
-	limit := t.limit(bound)
+	limit, err := t.limit(bound)
+	if err != nil {
+		return nil, err
+	}
 	switch base {
 	case "string":
 		return &typ{kind: text, goes: "string", limit: limit, min: 4, hint: 4 + usualText}, nil
@@ -83,6 +93,9 @@ func (t *table) resolveCounted(base, bound string) (*typ, error) {
 	if err != nil {
 		return nil, err
 	}
+	if elem.min == 0 {
+		return nil, fmt.Errorf("a list of %s could announce any number of elements without a byte", base)
+	}
 	goes := "[]" + elem.goes
 	if base == "i8" {
 		goes = "[]byte"
@@ -90,6 +103,7 @@ func (t *table) resolveCounted(base, bound string) (*typ, error) {
 	return &typ{kind: list, goes: goes, limit: limit, elem: elem, min: 4, hint: 4}, nil
 }
 
+// resolveFixed: opaque[N] is padded once, i8[N] takes a unit for each element.
 func (t *table) resolveFixed(base, bound string) (*typ, error) {
 	n, err := strconv.Atoi(bound)
 	if err != nil {
@@ -105,6 +119,8 @@ func (t *table) resolveFixed(base, bound string) (*typ, error) {
 	return &typ{kind: array, goes: "[" + bound + "]byte", limit: bound, min: 4 * n, hint: 4 * n}, nil
 }
 
+// resolveName looks a name up in this table and then in its parent, whose prefix its
+// types keep. uuid is the one alias with a Go type of its own.
 func (t *table) resolveName(name string) (*typ, error) {
 	if name == "typed_param" {
 		return &typ{kind: message, goes: "TypedParam", min: 12, hint: 16 + usualText}, nil
@@ -130,7 +146,14 @@ func (t *table) resolveName(name string) (*typ, error) {
 	return nil, fmt.Errorf("unknown type %q", name)
 }
 
+// resolveStruct adds up what the fields take. A message within itself is refused: no
+// table has one, and its decoder could be made to use up the stack.
 func (t *table) resolveStruct(s structure) (*typ, error) {
+	if t.open[s.name] {
+		return nil, fmt.Errorf("%s contains itself: its decoder could be made to recurse without end", s.name)
+	}
+	t.open[s.name] = true
+	defer delete(t.open, s.name)
 	r := &typ{kind: message, goes: t.prefix + typeName(s.name)}
 	for _, f := range s.fields {
 		ft, err := t.resolve(f.typ)
@@ -144,14 +167,18 @@ func (t *table) resolveStruct(s structure) (*typ, error) {
 }
 
 // limit is the Go expression of a bound: a number, or the constant of a table.
-func (t *table) limit(bound string) string {
+// A maximum that is neither would become Go that does not compile, far from the line.
+func (t *table) limit(bound string) (string, error) {
 	for _, c := range t.consts {
 		if c.name == bound {
-			return t.prefix + constName(bound)
+			return t.prefix + constName(bound), nil
 		}
 	}
 	if t.parent != nil {
 		return t.parent.limit(bound)
 	}
-	return bound
+	if _, err := strconv.ParseUint(bound, 0, 31); err != nil {
+		return "", fmt.Errorf("unknown maximum %q", bound)
+	}
+	return bound, nil
 }
