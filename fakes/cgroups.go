@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"virtlxcd/domain/fault"
 	"virtlxcd/domain/policy"
@@ -106,9 +107,28 @@ func (c *Cgroup) Apply(ctx context.Context, wish policy.Limits) error {
 		if missing := c.host.lacks(wish); missing != "" {
 			return fault.New(fault.UnsupportedConfig, fault.ControlGroup, "the '%s' controller is not mounted", missing)
 		}
+		if bad := impossible(&wish); bad != "" {
+			return refused(syscall.EINVAL, "cannot set %s", bad)
+		}
 		merge(&g.limits, wish)
 		return nil
 	})
+}
+
+// impossible names a wish that no kernel takes (admin-guide/cgroup-v2): a period is
+// between a millisecond and a second, a quota no less than a millisecond, and a list
+// of processors has numbers, commas and dashes.
+func impossible(wish *policy.Limits) string {
+	const shortest, longest = 1000, 1_000_000 // microseconds
+	switch {
+	case wish.CPUPeriod != nil && (*wish.CPUPeriod < shortest || *wish.CPUPeriod > longest):
+		return "the period"
+	case wish.CPUQuota != nil && *wish.CPUQuota >= 0 && *wish.CPUQuota < shortest:
+		return "the quota"
+	case strings.Trim(wish.CPUSet, "0123456789,-") != "":
+		return "the processors"
+	}
+	return ""
 }
 
 // lacks names a controller that the wish needs and the host has not.
@@ -127,6 +147,8 @@ func (h *Host) lacks(wish policy.Limits) string {
 	return ""
 }
 
+// merge keeps wishes one by one, as the files of a control group do. What stands for
+// "no limit" is kept as nil, which is how it is read back.
 func merge(have *policy.Limits, wish policy.Limits) {
 	mergeSize(&have.MemoryHard, wish.MemoryHard)
 	mergeSize(&have.MemorySoft, wish.MemorySoft)
@@ -134,6 +156,9 @@ func merge(have *policy.Limits, wish policy.Limits) {
 	mergeValue(&have.CPUShares, wish.CPUShares)
 	mergeValue(&have.CPUPeriod, wish.CPUPeriod)
 	mergeValue(&have.CPUQuota, wish.CPUQuota)
+	if have.CPUQuota != nil && *have.CPUQuota < 0 {
+		have.CPUQuota = nil
+	}
 	mergeValue(&have.BlockWeight, wish.BlockWeight)
 	mergeValue(&have.PIDs, wish.PIDs)
 	if wish.CPUSet != "" {
@@ -141,6 +166,7 @@ func merge(have *policy.Limits, wish policy.Limits) {
 	}
 }
 
+// mergeSize is mergeValue for a size, which may be unlimited.
 func mergeSize(have **uint64, wish *uint64) {
 	mergeValue(have, wish)
 	if wish != nil && *wish >= policy.Unlimited {
@@ -148,6 +174,7 @@ func mergeSize(have **uint64, wish *uint64) {
 	}
 }
 
+// mergeValue keeps a copy: the wish is its maker's.
 func mergeValue[T any](have **T, wish *T) {
 	if wish != nil {
 		*have = new(*wish)

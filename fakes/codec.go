@@ -7,6 +7,7 @@ import (
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
 	"virtlxcd/domain/host"
+	"virtlxcd/domain/lifecycle"
 	"virtlxcd/ports"
 )
 
@@ -32,12 +33,12 @@ func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID
 		switch {
 		case err != nil:
 			return "", container.UUID{}, false, err
-		case len(words) != 2:
+		case len(words) < 2:
 		case words[0] == "name":
-			name = words[1]
+			name = strings.Join(words[1:], " ")
 		case words[0] == "uuid":
-			if uuid, err = container.ParseUUID(words[1]); err != nil {
-				return "", container.UUID{}, false, fault.Wrap(err, fault.BadDefinition, "uuid '%s'", words[1])
+			if uuid, err = container.ParseUUID(strings.Join(words[1:], " ")); err != nil {
+				return "", container.UUID{}, false, fault.Wrap(err, fault.BadDefinition, "line '%s'", strings.TrimSpace(line))
 			}
 			hasUUID = true
 		}
@@ -51,7 +52,7 @@ func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID
 // Parse gives a document without consoles one, as the real format does.
 func (c *Codec) Parse(document string) (*container.Definition, error) {
 	d := &container.Definition{
-		Memory: 65536, CurrentMemory: 65536, VCPUs: 1, Arch: "x86_64", Emulator: "/usr/libexec/libvirt_lxc",
+		Memory: 65536, CurrentMemory: 65536, VCPUs: 1, OnlineVCPUs: 1, Arch: "x86_64", Emulator: "/usr/libexec/libvirt_lxc",
 		OnPoweroff: "destroy", OnReboot: "restart", OnCrash: "destroy",
 	}
 	for line := range strings.Lines(document) {
@@ -88,6 +89,8 @@ func (w *watchedEntropy) NewMAC() ([6]byte, error) {
 	return w.Entropy.NewMAC()
 }
 
+// parseLine takes one line over. An empty one is fine; an unknown key is not, so that
+// a test with a slip of the pen fails.
 func parseLine(d *container.Definition, line string) error {
 	words, err := split(line)
 	if err != nil || len(words) == 0 {
@@ -181,11 +184,13 @@ func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 	_, err := fmt.Sscanf(head, "status %d %d %d %t %d %d\nboot %q\ncgroup %q\ncontroller %d %d %q",
 		&s.ID, &s.State, &s.Reason, &s.Persistent, &s.InitPID, &s.InitStart,
 		&s.BootID, &s.CgroupPath, &s.Controller.PID, &s.Controller.Start, &s.Controller.Socket)
-	if err != nil || !found {
+	if err != nil || !found || s.State > lifecycle.Paused || s.Reason > lifecycle.FailedReason {
 		return nil, fault.New(fault.Malformed, fault.Document, "no status document")
 	}
-	s.Definition, err = c.Parse(rest)
-	return &s, err
+	if s.Definition, err = c.Parse(rest); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // Capabilities prints a line.
@@ -193,11 +198,15 @@ func (c *Codec) Capabilities(facts *host.Facts) string {
 	return fmt.Sprintf("host %s %s cpus %d memory %d\n", facts.Hostname, facts.Arch, facts.CPUs, facts.Memory)
 }
 
-// Metadata takes any text in angle brackets.
+// Metadata takes an element whose outer tags fit together; it does not look inside.
 func (c *Codec) Metadata(element, prefix, namespace string) (container.Metadata, error) {
 	element = strings.TrimSpace(element)
 	if len(element) < 3 || element[0] != '<' || !strings.HasSuffix(element, ">") {
 		return container.Metadata{}, fault.New(fault.Malformed, fault.Document, "no element: '%s'", element)
+	}
+	if inner := element[1:strings.IndexAny(element, " \t\r\n/>")]; inner == "" ||
+		!strings.HasSuffix(element, "/>") && !strings.HasSuffix(element, "</"+inner+">") {
+		return container.Metadata{}, fault.New(fault.Malformed, fault.Document, "element not closed: '%s'", element)
 	}
 	if prefix == "" || namespace == "" {
 		return container.Metadata{}, fault.New(fault.InvalidArgument, fault.API, "a metadata element needs prefix and namespace")

@@ -13,6 +13,7 @@ import (
 	"virtlxcd/domain/lifecycle"
 	"virtlxcd/domain/policy"
 	"virtlxcd/ports"
+	"virtlxcd/ports/porttest"
 )
 
 // full has a value in every field that the line format covers.
@@ -20,7 +21,7 @@ func full() *container.Definition {
 	return &container.Definition{
 		Name: "web", UUID: container.UUID{1, 2, 3}, Title: "a title", Description: "says \"a lot\"\nin two lines",
 		Metadata: []container.Metadata{{Namespace: "urn:x", Text: `<x:a xmlns:x="urn:x"/>`}},
-		Memory:   1024, CurrentMemory: 512, VCPUs: 2, CPUSet: "0-1", Partition: "/machine/web", Arch: "i686",
+		Memory:   1024, CurrentMemory: 512, VCPUs: 2, OnlineVCPUs: 1, CPUSet: "0-1", Partition: "/machine/web", Arch: "i686",
 		Limits: policy.Limits{
 			MemoryHard: new(uint64(1)), MemorySoft: new(uint64(2)), SwapHard: new(uint64(3)), CPUShares: new(uint64(4)),
 			CPUPeriod: new(uint64(5)), CPUQuota: new(int64(-1)), BlockWeight: new(uint(100)), PIDs: new(uint64(7)), CPUSet: "0",
@@ -135,22 +136,6 @@ func TestCodecMetadata(t *testing.T) {
 	assert.ErrorIs(t, err, fault.InvalidArgument)
 }
 
-func FuzzCodec(f *testing.F) {
-	c := NewCodec(NewEntropy(NewHost()))
-	f.Add(c.Format(full(), ports.Format{ID: 1}))
-	f.Add("name web\nlink bridge br0\nenv A \"b c\"\n")
-	f.Fuzz(func(t *testing.T, document string) {
-		parsed, err := c.Parse(document)
-		if err != nil {
-			return
-		}
-		text := c.Format(parsed, ports.Format{ID: container.NoID})
-		again, err := c.Parse(text)
-		require.NoError(t, err, text)
-		assert.Equal(t, text, c.Format(again, ports.Format{ID: container.NoID}))
-	})
-}
-
 func TestCodecTellsWhatWasDrawn(t *testing.T) {
 	c := codec(t)
 	for document, want := range map[string]ports.Drawn{
@@ -165,4 +150,66 @@ func TestCodecTellsWhatWasDrawn(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, again)
 	}
+}
+
+func TestCodecContract(t *testing.T) {
+	porttest.TestCodec(t, func(t *testing.T) porttest.CodecHarness {
+		return porttest.CodecHarness{
+			Codec: NewCodec(NewEntropy(tidyHost(t))),
+			Document: func(name string, uuid container.UUID, address bool) string {
+				text := join("name", []string{name}) + "\nlink bridge virbr0"
+				if address {
+					text += " 52:54:00:00:00:01"
+				}
+				if uuid != (container.UUID{}) {
+					text += "\nuuid " + uuid.String()
+				}
+				return text + "\n"
+			},
+			Malformed: "\"", Nameless: "init /sbin/init\n",
+		}
+	})
+}
+
+// FuzzCodec: what is read is printed so that it reads the same, and what is refused
+// says why.
+func FuzzCodec(f *testing.F) {
+	for _, seed := range []string{
+		"name web\n", "name \"a b\"\nlimit hard 5\n", "name web\nlimit hard -5\n", "name web\ncap kill perhaps\n",
+		"name web\nuidmap 0 1 2\ngidmap 0 1 2\n", "name web\nfilesystem mount /a / ro 12 mapped\n",
+		"name web\nlink bridge virbr0 52:54:00:00:00:01 vnet1 eth0 192.0.2.1/24\n", "name web\nmetadata urn:x \"<a>\\n</a>\"\n",
+		"name \"we\\vb\\u00a0\"\n", "name web\nunserved \"\"\n", "name web\nmemory 5\nvcpus 0\n", "id 5\nname web\nprivnet\n",
+	} {
+		f.Add(seed)
+	}
+	f.Add((&Codec{}).Format(full(), ports.Format{ID: 1}))
+	f.Fuzz(func(t *testing.T, document string) {
+		codec := NewCodec(NewEntropy(NewHost()))
+		first, err := codec.Parse(document)
+		if err != nil {
+			assert.NotEmpty(t, err.Error())
+			return
+		}
+		name, _, _, err := codec.Peek(document)
+		require.NoError(t, err)
+		assert.Equal(t, name, first.Name)
+		how := ports.Format{ID: container.NoID, Secure: true}
+		printed := codec.Format(first, how)
+		again, drawn, err := codec.ParseStored(printed)
+		require.NoError(t, err, printed)
+		assert.Zero(t, drawn)
+		assert.Equal(t, printed, codec.Format(again, how))
+	})
+}
+
+// FuzzWords: a line that was made is taken apart into what it was made of.
+func FuzzWords(f *testing.F) {
+	f.Add("a", "b c", "")
+	f.Add("\v", "\u00a0x", "\\\"")
+	f.Add("\xff", "\x85", "\n")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		words, err := split(join("key", []string{a, b, c}))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"key", a, b, c}, words)
+	})
 }

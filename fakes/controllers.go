@@ -39,6 +39,28 @@ func (c *Controllers) Adopt(ctx context.Context, ref container.Controller) (foun
 	return kept(found, err)
 }
 
+// Sweep looks at all processes that no daemon is connected to. Mine is called
+// without the lock.
+func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) (ended []string, err error) {
+	var idle []*keeper
+	err = c.host.do(ctx, "Controllers.Sweep", func() error {
+		for _, socket := range sorted(c.host.keepers) {
+			if k := c.host.keepers[socket]; len(k.guests) == 0 && k.daemon == nil {
+				idle = append(idle, k)
+			}
+		}
+		return nil
+	})
+	for _, k := range idle {
+		if mine(k.socket) {
+			continue
+		}
+		c.host.look(func() { c.host.die(k.process, Exited(0)) })
+		ended = append(ended, k.socket)
+	}
+	return ended, err
+}
+
 // backlog is how many reports may wait for a daemon that does not read them.
 const backlog = 1024
 
@@ -119,6 +141,7 @@ func keptHeld(held ports.Held, err error) (ports.Held, error) {
 	return held, nil
 }
 
+// closeHeld closes all that is there.
 func closeHeld(held ports.Held) {
 	for _, file := range slices.Concat(held.Terminals, held.Hosts) {
 		_ = file.Close()
@@ -177,12 +200,16 @@ func (h *Host) newGuest(order ports.Order) (*guest, error) {
 	return g, err
 }
 
-// Proceed performs Enter. A frozen process cannot go on, so it waits.
+// Proceed performs Enter. A frozen process cannot go on, so it waits. One that
+// runs already has nothing to do.
 func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
 	return c.call(ctx, "Controller.Proceed", func(k *keeper) error {
 		g := k.guests[uuid]
-		if g == nil || !g.waits {
+		switch {
+		case g == nil:
 			return notFound("the controller has not begun %s", uuid)
+		case !g.waits:
+			return nil
 		}
 		thawed := func() bool { return g.group == nil || !g.group.frozen || g.init.dead() }
 		if err := c.host.wait(ctx, thawed); err != nil {

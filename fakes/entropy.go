@@ -22,6 +22,7 @@ func (e *Entropy) NewUUID() (uuid container.UUID, err error) {
 	return uuid, err
 }
 
+// nextUUID is of version 4 and variant 1 (RFC 9562), with the count where chance would be.
 func (h *Host) nextUUID() container.UUID {
 	h.entropy++
 	uuid := container.UUID{6: 0x40, 8: 0x80}

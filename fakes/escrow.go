@@ -63,6 +63,7 @@ func (e *Escrow) call(op string, effect func()) error {
 	})
 }
 
+// allBehind keeps the order, which is that of the consoles.
 func (h *Host) allBehind(files []*os.File) (things []any) {
 	for _, file := range files {
 		things = append(things, h.behind(file))
@@ -105,6 +106,7 @@ func (e *Escrow) Kept(uuid container.UUID) (held ports.Held, ok bool) {
 	return held, ok
 }
 
+// handAgain makes a new descriptor of a thing, nil of nothing.
 func (h *Host) handAgain(what string, of any) *os.File {
 	if of == nil {
 		return nil
@@ -135,6 +137,7 @@ func (h *Host) escrows(of any) bool {
 // InstallKeeper gives the host a service manager that keeps descriptors.
 func (h *Host) InstallKeeper() { h.look(func() { h.keeps = true }) }
 
+// printEscrow leaves descriptors out: they are printed as open by whoever has them.
 func (h *Host) printEscrow() (lines []string) {
 	for uuid, k := range h.kept {
 		lines = append(lines, fmt.Sprintf("escrow: %s consoles %d", uuid, len(k.hosts)))

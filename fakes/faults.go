@@ -1,12 +1,16 @@
 package fakes
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // injected is a fault that waits for its call.
 type injected struct {
 	op    string
 	skip  int // calls of op to let pass first
 	after bool
+	hang  bool
 	err   error
 }
 
@@ -30,6 +34,13 @@ func (h *Host) FailAfterNth(op string, n int, err error) {
 	h.look(func() { h.faults = append(h.faults, injected{op: op, skip: n - 1, after: true, err: err}) })
 }
 
+// Hang makes the nth next call of op, counted from 1, do nothing until its context
+// ends, and fail for that. Calls without a context never hang: to tell one to is
+// a mistake of the test.
+func (h *Host) Hang(op string, n int) {
+	h.look(func() { h.faults = append(h.faults, injected{op: op, skip: n - 1, hang: true}) })
+}
+
 // Pending lists the ops of faults that have not struck: a test whose fault
 // never strikes shows nothing.
 func (h *Host) Pending() (ops []string) {
@@ -50,9 +61,9 @@ func (h *Host) Ops() (ops []string) {
 // ForgetOps starts Ops anew.
 func (h *Host) ForgetOps() { h.look(func() { h.ops = nil }) }
 
-// strike returns the fault for this call of op, as one that prevents it or one
-// that follows it. Of several that are due the first injected strikes.
-func (h *Host) strike(op string) (before, after error) {
+// strike returns the fault for this call of op, nil if there is none. Of several
+// that are due the first injected strikes.
+func (h *Host) strike(op string) *injected {
 	due := -1
 	for i := range h.faults {
 		switch f := &h.faults[i]; {
@@ -64,12 +75,20 @@ func (h *Host) strike(op string) (before, after error) {
 		}
 	}
 	if due < 0 {
-		return nil, nil
+		return nil
 	}
 	f := h.faults[due]
 	h.faults = slices.Delete(h.faults, due, due+1)
-	if f.after {
-		return nil, f.err
+	return &f
+}
+
+// endure returns what a fault returns that prevents its call.
+func (h *Host) endure(ctx context.Context, f *injected) error {
+	if !f.hang {
+		return f.err
 	}
-	return f.err, nil
+	if ctx.Done() == nil {
+		panic("fakes: " + f.op + " was told to hang and has no context that could end it")
+	}
+	return h.wait(ctx, func() bool { return false })
 }

@@ -18,8 +18,11 @@ type field struct {
 	set func(d *container.Definition, words []string) error
 }
 
+// definition saves words in the table.
 type definition = container.Definition
 
+// fields are in the order in which Format prints them. "id" is read over, since a live
+// document has it.
 var fields = []field{
 	{"id", func(*definition) [][]string { return nil }, func(*definition, []string) error { return nil }},
 	text("name", func(d *definition) *string { return &d.Name }),
@@ -30,6 +33,7 @@ var fields = []field{
 	size("memory", func(d *definition) *uint64 { return &d.Memory }),
 	size("current", func(d *definition) *uint64 { return &d.CurrentMemory }),
 	size("vcpus", func(d *definition) *uint { return &d.VCPUs }),
+	size("online", func(d *definition) *uint { return &d.OnlineVCPUs }),
 	text("cpuset", func(d *definition) *string { return &d.CPUSet }),
 	{"limit", getLimits, setLimit},
 	text("partition", func(d *definition) *string { return &d.Partition }),
@@ -56,10 +60,13 @@ var fields = []field{
 	{"unserved", func(d *definition) [][]string { return each(d.Unserved) }, setUnserved},
 }
 
+// errWords is told with the line it is about.
 var errWords = errors.New("wrong number of words")
 
+// one is a single line.
 func one(words ...string) [][]string { return [][]string{words} }
 
+// each is a line per word.
 func each(list []string) (lines [][]string) {
 	for _, word := range list {
 		lines = append(lines, []string{word})
@@ -72,6 +79,7 @@ func atLeast(words []string, n int) []string {
 	return append(slices.Clone(words), make([]string, max(0, n-len(words)))...)
 }
 
+// text is a key with one value, which may have blanks; no line stands for none.
 func text(key string, at func(*definition) *string) field {
 	get := func(d *definition) [][]string {
 		if *at(d) == "" {
@@ -90,6 +98,7 @@ func text(key string, at func(*definition) *string) field {
 	return field{key, get, set}
 }
 
+// size is a key with a number, which is always printed.
 func size[T uint | uint64](key string, at func(*definition) *T) field {
 	get := func(d *definition) [][]string { return one(strconv.FormatUint(uint64(*at(d)), 10)) }
 	set := func(d *definition, words []string) error {
@@ -120,6 +129,7 @@ func setMetadata(d *definition, words []string) error {
 	return nil
 }
 
+// setArg takes one word or several; Format prints a line for each.
 func setArg(d *definition, words []string) error {
 	d.Init.Args = append(d.Init.Args, words...)
 	return nil
@@ -140,6 +150,8 @@ func setEnv(d *definition, words []string) error {
 	return nil
 }
 
+// ids is a key with a line per range: start, target, count, as uid_map has them
+// (user_namespaces(7)).
 func ids(key string, at func(*definition) *[]policy.IDRange) field {
 	get := func(d *definition) (lines [][]string) {
 		for _, r := range *at(d) {
@@ -189,6 +201,7 @@ func setPolicy(d *definition, words []string) error {
 	return errors.New("unknown policy")
 }
 
+// getCaps sorts by name, as maps have no order.
 func getCaps(d *definition) (lines [][]string) {
 	for _, name := range slices.Sorted(maps.Keys(d.Capabilities.States)) {
 		state := "off"
@@ -200,12 +213,17 @@ func getCaps(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setCap reads "NAME on" or "NAME off". Names are not checked, as policy ignores those
+// that it does not know.
 func setCap(d *definition, words []string) error {
 	if len(words) != 2 {
 		return errWords
 	}
 	if d.Capabilities.States == nil {
 		d.Capabilities.States = map[string]bool{}
+	}
+	if words[1] != "on" && words[1] != "off" {
+		return errors.New("neither on nor off")
 	}
 	d.Capabilities.States[words[0]] = words[1] == "on"
 	return nil

@@ -10,6 +10,7 @@ import (
 	"virtlxcd/domain/device"
 )
 
+// getFilesystems prints kind, source, target, mode, usage and access mode.
 func getFilesystems(d *definition) (lines [][]string) {
 	for _, fs := range d.Filesystems {
 		mode := "rw"
@@ -22,6 +23,7 @@ func getFilesystems(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setFilesystem needs kind, source and target; what is missing after that is empty.
 func setFilesystem(d *definition, words []string) error {
 	if len(words) < 3 {
 		return errWords
@@ -42,6 +44,7 @@ func setFilesystem(d *definition, words []string) error {
 	return nil
 }
 
+// macText has two digits per byte and colons between them.
 func macText(mac device.MAC) string {
 	parts := make([]string, len(mac))
 	for i, b := range mac {
@@ -63,6 +66,7 @@ func getLinks(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setLink needs a kind; a missing address is drawn from entropy later.
 func setLink(d *definition, words []string) error {
 	if len(words) == 0 {
 		return errWords
@@ -87,8 +91,10 @@ func setLink(d *definition, words []string) error {
 	return nil
 }
 
+// defaultConsole is what a document without a console gets.
 func defaultConsole() device.Console { return device.Console{Kind: "pty", TargetKind: "lxc"} }
 
+// getConsoles prints kind, target kind, terminal and alias.
 func getConsoles(d *definition) (lines [][]string) {
 	for _, c := range d.Consoles {
 		lines = append(lines, []string{c.Kind, c.TargetKind, c.TTY, c.Alias})

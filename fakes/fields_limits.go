@@ -23,6 +23,7 @@ var limits = []struct {
 
 func getLimits(d *definition) [][]string { return limitWords(&d.Limits) }
 
+// limitWords leaves out what is not set.
 func limitWords(l *policy.Limits) (lines [][]string) {
 	for _, limit := range limits {
 		if value := *limit.at(l); value != nil {
@@ -41,6 +42,7 @@ func limitWords(l *policy.Limits) (lines [][]string) {
 	return lines
 }
 
+// printLimits is one line for Host.String, with a blank before each limit.
 func printLimits(l *policy.Limits) (text string) {
 	for _, words := range limitWords(l) {
 		text += " " + strings.Join(words, "=")
@@ -56,26 +58,26 @@ func setLimit(d *definition, words []string) error {
 		d.Limits.CPUSet = words[1]
 		return nil
 	}
-	n, err := strconv.ParseInt(words[1], 10, 64)
-	if err != nil {
-		return err
-	}
-	return setNumber(&d.Limits, words[0], n)
+	return setNumber(&d.Limits, words[0], words[1])
 }
 
-func setNumber(l *policy.Limits, name string, n int64) error {
-	switch name {
-	case "quota":
+// setNumber sets a limit that is a number. Only a quota may be negative.
+func setNumber(l *policy.Limits, name, text string) error {
+	if name == "quota" {
+		n, err := strconv.ParseInt(text, 10, 64)
 		l.CPUQuota = &n
-		return nil
-	case "weight":
+		return err
+	}
+	if name == "weight" {
+		n, err := strconv.ParseUint(text, 10, 32)
 		l.BlockWeight = new(uint(n))
-		return nil
+		return err
 	}
 	for _, limit := range limits {
 		if limit.name == name {
-			*limit.at(l) = new(uint64(n))
-			return nil
+			n, err := strconv.ParseUint(text, 10, 64)
+			*limit.at(l) = &n
+			return err
 		}
 	}
 	return fault.New(fault.BadDefinition, fault.Document, "unknown limit '%s'", name)

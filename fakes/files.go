@@ -30,6 +30,7 @@ func (h *Host) hand(what string, of any) *os.File {
 	return h.record(reader, what, of)
 }
 
+// record remembers a descriptor until its owner closes it.
 func (h *Host) record(file *os.File, what string, of any) *os.File {
 	h.handed[file] = &handed{what: what, of: of}
 	return file
@@ -96,6 +97,7 @@ func (h *Host) OpenFiles() (open []string) {
 	return open
 }
 
+// openFiles is OpenFiles with the host locked.
 func (h *Host) openFiles() (open []string) {
 	h.forgetClosed()
 	for _, known := range h.handed {
@@ -116,6 +118,8 @@ func (h *Host) KillDaemon() {
 	h.hangUp()
 }
 
+// hangUp closes everything. What ends a use may not look at the map of uses, so each is
+// taken out first. Names that were reserved are free: the reservation was the daemon's.
 func (h *Host) hangUp() {
 	for file := range h.handed {
 		_ = file.Close() // its owner may have closed it

@@ -24,6 +24,7 @@ type guest struct {
 	lost     bool // an init that dies must not be reported: it is being abandoned
 }
 
+// name is that of the order it was begun with.
 func (g *guest) name() string { return g.order.Identity.Name }
 
 // birth makes the first process, which waits. Init of a guest before that is nil.

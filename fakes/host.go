@@ -97,14 +97,14 @@ func (h *Host) do(ctx context.Context, op string, effect func() error) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
-	before, after := h.strike(op)
-	if before != nil {
-		return before
+	f := h.strike(op)
+	if f != nil && !f.after {
+		return h.endure(ctx, f)
 	}
-	if err := effect(); err != nil {
+	if err := effect(); err != nil || f == nil {
 		return err
 	}
-	return after
+	return f.err
 }
 
 // look runs read with the host locked.
@@ -150,10 +150,12 @@ func ended(ctx context.Context) error {
 	}
 }
 
+// notFound is what is no longer there, or never was.
 func notFound(format string, args ...any) error {
 	return fault.New(fault.NotFound, fault.Host, format, args...)
 }
 
+// refused is what the kernel refuses, with the errno inside.
 func refused(errno syscall.Errno, format string, args ...any) error {
 	return fault.Wrap(errno, fault.System, format, args...)
 }

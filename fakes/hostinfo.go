@@ -29,8 +29,10 @@ func (h *Host) ChangeFacts(change func(*host.Facts)) {
 	h.look(func() { change(h.facts) })
 }
 
+// bootID counts boots, in the format of random/boot_id (proc(5)).
 func (h *Host) bootID() string { return fmt.Sprintf("b0070000-0000-4000-8000-%012d", h.boots) }
 
+// cloneFacts shares nothing with the original.
 func cloneFacts(facts *host.Facts) *host.Facts {
 	c := *facts
 	c.Cells = slices.Clone(facts.Cells)
@@ -45,6 +47,7 @@ func cloneFacts(facts *host.Facts) *host.Facts {
 	return &c
 }
 
+// defaultFacts are two processors in one cell, 8 GiB, and a kernel with everything.
 func defaultFacts() *host.Facts {
 	const memory = 8 << 20
 	return &host.Facts{

@@ -67,6 +67,7 @@ func defaultInits() map[string]Init {
 	}
 }
 
+// behaviour of a path that nothing was said about is Usual.
 func (h *Host) behaviour(path string) Init {
 	if known, ok := h.inits[path]; ok {
 		return known

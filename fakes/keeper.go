@@ -23,6 +23,8 @@ type keeper struct {
 
 func (k *keeper) dead() bool { return k.process.dead() }
 
+// ref is unique for the life of the host: the start time tells processes of one number
+// apart.
 func (k *keeper) ref() container.Controller {
 	return container.Controller{PID: k.process.pid, Start: k.process.start, Socket: k.socket}
 }

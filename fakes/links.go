@@ -42,6 +42,11 @@ func (l *Links) Name(ctx context.Context, links []device.Link) (named []device.L
 	h := l.host
 	err = h.do(ctx, "Links.Name", func() error {
 		named = slices.Clone(links)
+		for i := range links {
+			if name := links[i].HostName; !strings.Contains(name, "%d") && name != "" {
+				h.reserved[name] = true // before any pattern takes it
+			}
+		}
 		guests := 0
 		for i := range named {
 			if named[i].GuestName == "" {
@@ -76,6 +81,7 @@ func (h *Host) reserve(wish string) string {
 	return name
 }
 
+// linkNamed finds a link of the host; those whose namespace has died are gone.
 func (h *Host) linkNamed(name string) *link {
 	h.forgetNets()
 	for _, l := range h.links {
@@ -110,6 +116,8 @@ func (l *Links) Connect(ctx context.Context, wish device.Link, file *os.File) (i
 			return refused(syscall.EEXIST, "cannot make link '%s'", wish.HostName)
 		case h.inside(net, wish.GuestName) != nil:
 			return refused(syscall.EEXIST, "cannot make link '%s' inside", wish.GuestName)
+		case slices.ContainsFunc(wish.Addresses, impossibleAddress):
+			return refused(syscall.EINVAL, "cannot give link '%s' its addresses", wish.GuestName)
 		}
 		h.lastLink++
 		index = h.lastLink
@@ -120,6 +128,10 @@ func (l *Links) Connect(ctx context.Context, wish device.Link, file *os.File) (i
 	return index, err
 }
 
+// impossibleAddress: its prefix is longer than it.
+func impossibleAddress(a device.Address) bool { return a.Prefix > a.IP.BitLen() }
+
+// inside finds a guest end by its name.
 func (h *Host) inside(net *netns, name string) *link {
 	for _, l := range h.links {
 		if l.net == net && l.wish.GuestName == name {
@@ -192,6 +204,7 @@ func (h *Host) Links() (all []Link) {
 	return all
 }
 
+// prefixes fills in the prefix that an address has by its class.
 func prefixes(addresses []device.Address) (all []netip.Prefix) {
 	for _, a := range addresses {
 		bits := a.Prefix

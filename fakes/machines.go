@@ -34,6 +34,7 @@ func (m *Machines) Place(_ context.Context, partition, name string) (place strin
 	return place
 }
 
+// scopePath is like that of systemd, without its escapes.
 func scopePath(partition, name string) string {
 	return path.Join("/", partition+".slice", "machine-"+name+".scope")
 }
@@ -138,6 +139,7 @@ func (h *Host) leaveGroup(p *process) {
 // has says whether a group is the unit's or below it.
 func (u *unit) has(at string) bool { return at == u.path || strings.HasPrefix(at, u.path+"/") }
 
+// inhabited says whether a process is left anywhere in a unit.
 func (h *Host) inhabited(u *unit) bool {
 	for at, g := range h.groups {
 		if u.has(at) && len(g.members) > 0 {
@@ -147,6 +149,7 @@ func (h *Host) inhabited(u *unit) bool {
 	return false
 }
 
+// inUnit says whether a group belongs to the service manager.
 func (h *Host) inUnit(at string) bool {
 	for _, u := range h.units {
 		if u.has(at) {
@@ -171,6 +174,7 @@ func (h *Host) Machine(name string) (machine ports.Machine, ok bool) {
 	return machine, ok
 }
 
+// printMachines prints units and what is registered, which come and go apart.
 func (h *Host) printMachines() (lines []string) {
 	for _, name := range sorted(h.units) {
 		lines = append(lines, fmt.Sprintf("unit: %s at %s", name, h.units[name].path))

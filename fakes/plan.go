@@ -25,6 +25,7 @@ type scene struct {
 	program *step.Op // what Exec ran
 }
 
+// newScene is what a new mount namespace shows: the host.
 func newScene(host *Host, slots int) *scene {
 	return &scene{host: host, slots: map[int]*tree{}, size: slots, mounts: map[string]*tree{"/": {host: "/"}}}
 }
@@ -68,6 +69,7 @@ func (s *scene) outside(op *step.Op) syscall.Errno {
 	return 0
 }
 
+// fill puts something into a slot that the plan said it has.
 func (s *scene) fill(slot int, t *tree) syscall.Errno {
 	if slot < 0 || slot >= s.size {
 		return syscall.EBADF
@@ -76,6 +78,7 @@ func (s *scene) fill(slot int, t *tree) syscall.Errno {
 	return 0
 }
 
+// filled is EBADF for a slot that nothing was put into.
 func (s *scene) filled(slot int) syscall.Errno {
 	if s.slots[slot] == nil {
 		return syscall.EBADF
@@ -83,6 +86,8 @@ func (s *scene) filled(slot int) syscall.Errno {
 	return 0
 }
 
+// make adds a path to a tmpfs. Other trees take it without a trace: the host's files are
+// not changed by fakes.
 func (s *scene) make(op *step.Op) syscall.Errno {
 	t := s.slots[op.Slot]
 	if t == nil {
@@ -123,6 +128,7 @@ func (s *scene) inside(op *step.Op) syscall.Errno {
 	return 0
 }
 
+// bind shows a path in another place. An optional one that is missing is left out.
 func (s *scene) bind(op *step.Op) syscall.Errno {
 	switch {
 	case s.exists(op.Source):
@@ -133,6 +139,7 @@ func (s *scene) bind(op *step.Op) syscall.Errno {
 	return 0
 }
 
+// unmount takes away what is mounted at a path and below, but never the root.
 func (s *scene) unmount(at string) {
 	for mounted := range s.mounts {
 		if mounted == at && at != "/" || strings.HasPrefix(mounted, at+"/") {
@@ -141,6 +148,7 @@ func (s *scene) unmount(at string) {
 	}
 }
 
+// exec is ENOENT both without the program and without its interpreter, as execve(2) is.
 func (s *scene) exec(op *step.Op) syscall.Errno {
 	if !s.exists(op.Path) || s.host.behaviour(op.Path).NoInterpreter {
 		return syscall.ENOENT

@@ -22,6 +22,7 @@ func (h *Host) String() string {
 	return strings.Join(append(lines, ""), "\n")
 }
 
+// prefixed puts the same before each.
 func prefixed(prefix string, texts []string) []string {
 	lines := make([]string, 0, len(texts))
 	for _, text := range texts {
@@ -30,6 +31,7 @@ func prefixed(prefix string, texts []string) []string {
 	return lines
 }
 
+// printDisk prints definitions, marks and statuses, also damaged ones as they were.
 func (h *Host) printDisk() (lines []string) {
 	d := &h.disk
 	for _, name := range sorted(d.configs) {
@@ -48,6 +50,7 @@ func (h *Host) printDisk() (lines []string) {
 	return lines
 }
 
+// printGroups counts processes and device rules instead of naming them.
 func (h *Host) printGroups() (lines []string) {
 	for _, at := range sorted(h.groups) {
 		g := h.groups[at]
@@ -60,6 +63,7 @@ func (h *Host) printGroups() (lines []string) {
 	return lines
 }
 
+// printProcesses prints by pid, which is the order of birth.
 func (h *Host) printProcesses() (lines []string) {
 	all := make([]*process, 0, len(h.procs))
 	for _, p := range h.procs {
@@ -79,6 +83,7 @@ func (h *Host) printProcesses() (lines []string) {
 	return lines
 }
 
+// printKeepers names what a controller holds and counts what it has to report.
 func (h *Host) printKeepers() (lines []string) {
 	for _, socket := range sorted(h.keepers) {
 		k := h.keepers[socket]
@@ -92,6 +97,7 @@ func (h *Host) printKeepers() (lines []string) {
 	return lines
 }
 
+// printLinks leaves indexes out: they grow with each start.
 func (h *Host) printLinks() (lines []string) {
 	for _, l := range h.links {
 		lines = append(lines, fmt.Sprintf("link: %s %s %s, %s of %s %s %v",
@@ -101,6 +107,7 @@ func (h *Host) printLinks() (lines []string) {
 	return append(lines, prefixed("reserved: ", sorted(h.reserved))...)
 }
 
+// printTerminals says which console a terminal is, if a controller serves it.
 func (h *Host) printTerminals() (lines []string) {
 	for _, path := range sorted(h.terms) {
 		line := "terminal: " + path

@@ -41,7 +41,7 @@ func TestStringShowsEverything(t *testing.T) {
 	require.NoError(t, err)
 	h.DamageStatus("web")
 
-	const plainWeb = "name web; uuid 00000000-0000-0000-0000-000000000000; memory 1024; current 0; vcpus 0"
+	const plainWeb = "name web; uuid 00000000-0000-0000-0000-000000000000; memory 1024; current 0; vcpus 0; online 0"
 	assert.Equal(t, `definition: `+plainWeb+`
 autostart: web
 status: web paused (user) id 1001 init 1002 persistent false controller 1001 in /machine/web: `+plainWeb+`

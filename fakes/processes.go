@@ -68,6 +68,8 @@ func (h *Host) signal(p *process, signum int) {
 	h.deliver(p, signum)
 }
 
+// deliver acts as the kernel does: SIGKILL ends everything, a handler handles, and what
+// is left has its default, which an init is spared (pid_namespaces(7)).
 func (h *Host) deliver(p *process, signum int) {
 	reaction, caught := p.behaviour.Catches[signum]
 	switch {

@@ -66,6 +66,7 @@ func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) 
 	return all, nil
 }
 
+// load joins both files of a name. Of a damaged one the other still counts.
 func (d *disk) load() (all []ports.Stored, bad []string) {
 	names := map[string]bool{}
 	for name := range d.configs {
@@ -110,6 +111,7 @@ func (h *Host) identify(one *ports.Stored) {
 	one.Drawn.UUID = true
 }
 
+// cloneStatus shares nothing with the original.
 func cloneStatus(status *container.Status) *container.Status {
 	c := *status
 	c.Definition = status.Definition.Clone()

@@ -63,6 +63,7 @@ func (s *Terminals) Open(ctx context.Context) (made ports.Terminal, err error) {
 	return made, err
 }
 
+// ptsPath is like that of devpts.
 func ptsPath(n int) string { return fmt.Sprintf("/dev/pts/%d", n) }
 
 // forgetTerminals drops those that nobody has any more.
@@ -116,6 +117,7 @@ func (t *terminal) fromGuest(text string) {
 	t.host.wake()
 }
 
+// tail keeps the last bytes.
 func tail(text []byte, size int) []byte { return text[max(0, len(text)-size):] }
 
 // line takes a whole line of what was typed. Both ends of line count.
@@ -136,6 +138,7 @@ type stream struct {
 	closed   bool
 }
 
+// newStream counts as open until it is closed or the daemon dies.
 func (h *Host) newStream(t *terminal) *stream {
 	s := &stream{terminal: t}
 	s.use = &use{what: "stream on " + t.path, end: func() { s.closed = true }}

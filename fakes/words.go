@@ -3,6 +3,8 @@ package fakes
 import (
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"virtlxcd/domain/fault"
 )
@@ -11,12 +13,18 @@ import (
 func join(key string, words []string) string {
 	line := key
 	for _, word := range words {
-		if word == "" || strings.ContainsAny(word, " \t\r\n\"\\") {
+		if word == "" || strings.ContainsFunc(word, needsQuotes) {
 			word = strconv.Quote(word)
 		}
 		line += " " + word
 	}
 	return line
+}
+
+// needsQuotes: blanks of any kind, quotes and what cannot be seen, so also bytes that
+// are no text.
+func needsQuotes(r rune) bool {
+	return r == '"' || r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r)
 }
 
 // split takes a line apart.

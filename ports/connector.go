@@ -30,7 +30,9 @@ type Connection interface {
 	Events
 	Node
 	// Close ends subscriptions and destroys what was started with AutoDestroy,
-	// waiting for both. Calling it twice is harmless.
+	// waiting for both. What was started so stays owned when it is started again by
+	// itself, and is not started again once its connection has closed. Calling it
+	// twice is harmless.
 	Close() error
 }
 
@@ -89,7 +91,8 @@ type Lifecycle interface {
 	// Create starts a transient container from a document, or an inactive
 	// persistent one with the document as its live definition.
 	Create(ctx context.Context, document string, options StartOptions) (container.Identity, error)
-	// Start starts a stored one. It returns when init has been executed.
+	// Start starts a stored one. It returns when init has been executed. On failure
+	// nothing of it is left. WrongState if it runs, or is being started.
 	Start(ctx context.Context, ref container.Ref, options StartOptions) (container.Identity, error)
 	// Suspend freezes all processes. A paused container stays paused: no error.
 	Suspend(ctx context.Context, ref container.Ref) error
@@ -99,7 +102,8 @@ type Lifecycle interface {
 	Shutdown(ctx context.Context, ref container.Ref, how Asking) error
 	// Reboot asks init to reboot.
 	Reboot(ctx context.Context, ref container.Ref, how Asking) error
-	// Destroy stops the container at once and returns when nothing of it is left.
+	// Destroy stops the container at once and returns when nothing of it is left. On
+	// failure it still runs, and may be destroyed again. WrongState if it is off.
 	Destroy(ctx context.Context, ref container.Ref) error
 	// Signal sends signum to a process of the container; only pid 1 is allowed.
 	Signal(ctx context.Context, ref container.Ref, pid int64, signum uint) error
@@ -201,6 +205,8 @@ type Daemon interface {
 	// them, and destroys those that still run when limit is over. For a host that
 	// goes down. It returns when none runs; ctx ending cuts the asking short.
 	StopAll(ctx context.Context, limit time.Duration) error
-	// Shutdown waits for changes under way and lets running containers run on.
+	// Shutdown waits for changes under way and lets running containers run on. When
+	// ctx ends first, changes are told to stop: Timeout. What then stays undone, of a
+	// container that reboots, is left to the next daemon.
 	Shutdown(ctx context.Context) error
 }

@@ -37,23 +37,29 @@ type Controller interface {
 	Ref() container.Controller
 	// Begin makes the container's first process in its cgroup and namespaces.
 	// It waits before the last steps until Proceed. An operation of the plan
-	// that fails is a *StepError. The files in order are not closed.
+	// that fails is a *StepError. One that is held already is refused and stays
+	// unharmed. The files in order are not closed, whatever becomes of it.
 	Begin(ctx context.Context, order Order) (Held, error)
 	// Proceed lets it go on and returns when init has been executed, or with a
-	// *StepError; then nothing of it is left.
+	// *StepError; then nothing of it is left. One that runs already is fine: a
+	// new daemon does not know whether the last one said so. Unknown ones are not.
 	Proceed(ctx context.Context, uuid container.UUID) error
-	// Abandon kills a begun container; unknown ones are fine.
+	// Abandon kills a container, whether or not init has been executed, and lets go
+	// of it without a report; unknown ones are fine. It also ends what a Begin or
+	// Proceed may have done that was given up with its context.
 	Abandon(ctx context.Context, uuid container.UUID) error
 	// Reclaim returns fresh descriptors of a held container. NotFound.
 	Reclaim(ctx context.Context, uuid container.UUID) (Held, error)
 	// Restore hands a container over whose controller died: this one reports
 	// its end and serves its consoles, though init is not its child.
 	Restore(ctx context.Context, order Order, held Held) error
-	// Reports is what happens to held containers, in order. It is closed when
-	// the controller is gone.
+	// Reports is what happens to held containers, in order, those first that no
+	// daemon has acknowledged yet. It is closed when the controller is gone, and by
+	// Close. There is one channel: each report is received once.
 	Reports() <-chan Report
-	// Acknowledge says that reports up to number were dealt with. A controller
-	// that holds nothing and has nothing unacknowledged ends.
+	// Acknowledge says that reports up to number were dealt with, whether or not
+	// they were told here; lower numbers than before are fine and do nothing. A
+	// controller that holds nothing and has nothing unacknowledged ends.
 	Acknowledge(number uint64) error
 	// Close hangs up. The process goes on holding what it holds, but a start that
 	// Proceed has not let go on is abandoned, as when the daemon dies.
@@ -89,7 +95,7 @@ type Held struct {
 
 // Report is one thing that happened to a held container.
 type Report struct {
-	Number    uint64
+	Number    uint64 // from 1 on, never used again by the controller
 	Container container.UUID
 	Kind      ReportKind
 	// Exit is init's wait status (wait(2)); 0 if the controller was not its

@@ -60,8 +60,8 @@ type Cgroup interface {
 	// Path names it in status files.
 	Path() string
 	// Apply brings the limits to the wished state; nil wishes are left alone.
-	// UnsupportedConfig names a controller that is missing. On failure the
-	// limits are as before.
+	// UnsupportedConfig names a controller that is missing. On failure, also when
+	// the kernel refuses the last of several, the limits are as before.
 	Apply(ctx context.Context, limits policy.Limits) error
 	// AllowDevices replaces the device list.
 	AllowDevices(ctx context.Context, rules []policy.DeviceRule) error
@@ -71,9 +71,11 @@ type Cgroup interface {
 	Freeze(ctx context.Context) error
 	// Thaw is the inverse; thawing what runs does nothing.
 	Thaw(ctx context.Context) error
-	// Signal sends signum to every process in the group and below.
+	// Signal sends signum to every process in the group and below. It is kept for
+	// frozen ones that handle it. A group that is empty or gone is fine.
 	Signal(ctx context.Context, signum int) error
-	// Kill kills every process, frozen or not, and returns when none is left.
+	// Kill kills every process, frozen or not, and returns when none is left. A
+	// group that is empty or gone is fine.
 	Kill(ctx context.Context) error
 	// Remove removes the group once empty, waiting for the last process to be
 	// reaped as long as ctx lasts. Removing what is gone is fine.
@@ -109,7 +111,8 @@ type CgroupDir struct {
 type Links interface {
 	// Name fills in host and guest names that were left open: host "vnetN"
 	// unused on the host, guest "ethN" counting unnamed ones. A host name with
-	// one %d is expanded. Names stay reserved until Release or Connect.
+	// one %d is expanded, never to one that is given elsewhere in links. Names stay
+	// reserved until Release or Connect. The argument is not changed.
 	Name(ctx context.Context, links []device.Link) ([]device.Link, error)
 	// Connect makes a veth pair with the guest end, its MAC, addresses and
 	// routes inside netns and the host end up and enslaved to the bridge. It
@@ -120,7 +123,7 @@ type Links interface {
 	// Disconnect removes the host end, and with it the pair; gone is fine. It
 	// is by index and name, so a successor of the same name is not touched.
 	Disconnect(ctx context.Context, name string, index int) error
-	// Release gives reserved names back.
+	// Release gives reserved names back; those that are not reserved are fine.
 	Release(links []device.Link)
 }
 
@@ -146,8 +149,11 @@ type Processes interface {
 	Open(ctx context.Context, pid int, start uint64) (Process, error)
 }
 
-// Process is one process, immune to reuse of its number. Close it.
+// Process is one process, immune to reuse of its number (pidfd_open(2)). Close it;
+// the process does not mind. Of one that has ended PID and Start still tell, and the
+// rest fails: Signal and Namespaces with NotFound.
 type Process interface {
+	// PID is its number on the host, which another may have by now.
 	PID() int
 	// Start is the start time in clock ticks since boot.
 	Start() uint64
@@ -163,8 +169,10 @@ type Process interface {
 	RequestRunlevel(level byte) error
 	// Namespaces: see Handles.OpenNamespaces.
 	Namespaces() ([]*os.File, error)
-	// Done is closed when the process has ended.
+	// Done is closed when the process has ended, reaped or not. After Close it may
+	// stay open.
 	Done() <-chan struct{}
+	// Close lets go of the handle; the process goes on.
 	Close() error
 }
 

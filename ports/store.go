@@ -23,8 +23,10 @@ type Drawn struct {
 	Addresses bool // of one link or several
 }
 
-// Store keeps definitions and status across restarts of the daemon.
-// Methods for one container are called with its job held.
+// Store keeps definitions and status across restarts of the daemon. Any name that a
+// container may have is fine: it has no slash. Methods for one container are called
+// with its job held, those for others and Load at the same time: Load sees each file
+// as it was or as it will be.
 type Store interface {
 	// Load reads all. One unreadable file is reported by damaged (path, error)
 	// and skipped, never deleted. A definition whose file has no uuid gets that of
@@ -46,7 +48,9 @@ type Store interface {
 	FirstStartSinceBoot(ctx context.Context) (bool, error)
 }
 
-// Codec turns documents into definitions and back. Pure: safe from any goroutine.
+// Codec turns documents into definitions and back. Pure: safe from any goroutine. It
+// keeps nothing of its arguments and does not change them. What Format prints, Parse
+// reads, and Format prints that the same again.
 type Codec interface {
 	// Peek reads only name and uuid, cheaply, so that access can be checked
 	// before Parse. A missing uuid is zero with hasUUID false.

@@ -121,7 +121,7 @@ func (r *reader) memory() error {
 // processors reads <vcpu> ("CPU Allocation"). The number is shown and nothing
 // else; the set of processors is what takes effect.
 func (r *reader) processors() error {
-	r.def.VCPUs = 1
+	r.def.VCPUs, r.def.OnlineVCPUs = 1, 1
 	n := r.root.one("vcpu")
 	if n == nil {
 		return nil
@@ -130,32 +130,32 @@ func (r *reader) processors() error {
 	if err != nil {
 		return bad("maximum vcpus count must be an integer")
 	}
-	r.def.VCPUs = uint(count)
-	if err := checkCurrent(n, count); err != nil {
+	online, err := current(n, count)
+	if err != nil {
 		return err
 	}
+	r.def.VCPUs, r.def.OnlineVCPUs = uint(count), uint(online)
 	if count == 0 {
 		return internal("CPU IDs in <numa> exceed the <vcpu> count")
 	}
 	return r.placement(n)
 }
 
-// checkCurrent leaves a smaller current number where it stands.
-func checkCurrent(n *node, count uint64) error {
-	written, ok := n.attr("current")
+// current is how many of count processors are there: all, unless the attribute
+// says otherwise.
+func current(n *node, count uint64) (uint64, error) {
+	written, ok := n.take("current")
 	if !ok {
-		return nil
+		return count, nil
 	}
-	current, err := strconv.ParseUint(written, 10, 32)
+	online, err := strconv.ParseUint(written, 10, 32)
 	switch {
 	case err != nil:
-		return badNumber(n, "current", written)
-	case count > 0 && current > count:
-		return unsupported("maximum vCPU count must not be less than current vCPU count")
-	case current == count:
-		n.take("current")
+		return 0, badNumber(n, "current", written)
+	case count > 0 && online > count:
+		return 0, unsupported("maximum vCPU count must not be less than current vCPU count")
 	}
-	return nil
+	return online, nil
 }
 
 // placement reads on which processors it may run. "auto" leaves that to a service

@@ -64,6 +64,7 @@ func definition(t *rapid.T) *container.Definition {
 		Links:       some(t, "links", networkLink),
 	}
 	copy(d.UUID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "uuid"))
+	d.OnlineVCPUs = rapid.UintRange(1, d.VCPUs).Draw(t, "online")
 	d.CurrentMemory = rapid.Uint64Range(1, d.Memory).Draw(t, "current")
 	for range rapid.IntRange(0, 2).Draw(t, "consoles") {
 		d.Consoles = append(d.Consoles, device.Console{Kind: "pty", TargetKind: "lxc"})

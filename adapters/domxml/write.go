@@ -121,6 +121,9 @@ func (w *writer) processors() {
 	if w.def.CPUSet != "" {
 		vcpu.set("cpuset", w.def.CPUSet)
 	}
+	if w.def.OnlineVCPUs != w.def.VCPUs {
+		vcpu.set("current", strconv.FormatUint(uint64(w.def.OnlineVCPUs), 10))
+	}
 	w.root.add(vcpu)
 	limits, tune := &w.def.Limits, el("cputune")
 	if limits.CPUShares != nil {

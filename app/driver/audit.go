@@ -7,16 +7,21 @@ import (
 	"virtlxcd/ports"
 )
 
+// auditAll writes records one by one: the trail has no transactions, and a writer that
+// fails has logged it.
 func (d *Driver) auditAll(records []audit.Record) {
 	for _, record := range records {
 		d.ports.Auditor.Record(record)
 	}
 }
 
+// identity is the container as the trail names it while no snapshot shows its id yet.
 func (s *start) identity() container.Identity {
 	return container.Identity{Name: s.entry.Name, UUID: s.entry.UUID, ID: s.shownID()}
 }
 
+// auditSuccess comes after show: a start is on the trail once clients can see it. The
+// trail then names init, since what it does itself is audited under its pid.
 func (s *start) auditSuccess() {
 	d := s.driver
 	d.auditAll(audit.Started(s.live, s.identity(), s.controller.Ref().PID, audit.Booted, true))
@@ -39,6 +44,8 @@ func (s *start) auditFailure() {
 	s.driver.auditAll(audit.Started(s.live, s.identity(), holder, audit.Booted, false))
 }
 
+// auditInit names the first process and its PID namespace, by which readers of the
+// trail find the records of everything inside.
 func (d *Driver) auditInit(who container.Identity, r *run) {
 	var namespace uint64
 	if one, ok := r.process.(ports.PIDNamespaced); ok {
@@ -55,6 +62,8 @@ func (d *Driver) auditReboot(e *entry, r *run) {
 	d.auditInit(who, r)
 }
 
+// auditStop names the controller that held the container last: after a rehousing not
+// the one that its start was audited with.
 func (d *Driver) auditStop(e *entry, r *run, reason lifecycle.Reason) {
 	who := container.Identity{Name: e.Name, UUID: e.UUID, ID: r.id}
 	d.ports.Auditor.Record(audit.Stopped(who, r.status.Controller.PID, endings[reason]))

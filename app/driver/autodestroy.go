@@ -29,3 +29,15 @@ func (d *Driver) autoDestroy(c *connection) error {
 	}
 	return errors.Join(failures...)
 }
+
+// destroyForsaken destroys what was started for a connection that closed while the
+// start was under way: it has looked for what it owns and has not seen this. The
+// order counts: the run is shown before closed is looked at here, and closed is set
+// before runs are looked at there, so one of the two sees the other. Called with
+// the gate held.
+func (d *Driver) destroyForsaken(ctx context.Context, e *entry, owner *connection) (forsaken bool, err error) {
+	if owner == nil || !owner.closed.Load() {
+		return false, nil
+	}
+	return true, d.destroy(ctx, e)
+}

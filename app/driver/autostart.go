@@ -58,6 +58,8 @@ func (d *Driver) StartAutostarted(ctx context.Context) error {
 	return nil
 }
 
+// autostart looks again with the gate held: a client may have been quicker, or may
+// have taken the mark back. What another daemon left running is not Off.
 func (d *Driver) autostart(ctx context.Context, e *entry) error {
 	return d.desk.Do(ctx, &e.Gate, jobs.Wish{Name: callStart}, func(ctx context.Context) error {
 		snapshot := e.Snapshot()
@@ -70,6 +72,8 @@ func (d *Driver) autostart(ctx context.Context, e *entry) error {
 
 // restoreAutostart makes the disk agree with what is shown of e.
 func (d *Driver) restoreAutostart(ctx context.Context, e *entry) {
+	ctx, cancel := d.lasting(ctx)
+	defer cancel()
 	if err := d.ports.Store.SetAutostart(ctx, e.Name, e.Snapshot().Autostart); err != nil {
 		d.log.Error("cannot restore the autostart mark", "container", e.Name, "error", err)
 	}

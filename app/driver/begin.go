@@ -11,11 +11,15 @@ import (
 	"virtlxcd/ports"
 )
 
+// makePlan comes after the control group: the plan mounts the group's own directories.
 func (s *start) makePlan(context.Context) (err error) {
 	s.plan, err = s.driver.planFor(s.live, s.facts, s.run.cgroup, len(s.files))
 	return err
 }
 
+// planFor is pure but for the question where the group is. The same definition, facts
+// and group give the same plan, so errors of a restart can be explained later, when
+// only the index of an operation is known.
 func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup ports.Cgroup, files int) (launch.Plan, error) {
 	request := launch.Request{Definition: live, Facts: facts, Files: files}
 	if entry, ok := cgroup.(ports.CgroupEntry); ok {
@@ -26,6 +30,11 @@ func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup p
 	return d.options.Planner(request)
 }
 
+// begin hands the order to the controller. Its reverse is pushed before the call: an
+// answer that got lost may have left a process. Undo runs backwards, so the process
+// is abandoned first and the hook for stopped containers runs when nothing lives.
+// The masters of host terminals then are in two hands, the controller's and the
+// escrow's (run.held), and no longer in this start's.
 func (s *start) begin(ctx context.Context) error {
 	order := orderOf(container.Identity{Name: s.entry.Name, UUID: s.entry.UUID, ID: s.run.id}, &s.plan, s.live, s.run.cgroup)
 	order.HostTerminals, order.Files = s.masters, s.files
@@ -45,6 +54,7 @@ func (s *start) begin(ctx context.Context) error {
 	return s.closeMasters(ctx)
 }
 
+// orderOf fills in what does not depend on who holds which descriptors.
 func orderOf(identity container.Identity, plan *launch.Plan, live *container.Definition, cgroup ports.Cgroup) ports.Order {
 	return ports.Order{
 		Identity:   identity,

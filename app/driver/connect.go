@@ -143,6 +143,8 @@ func (d *Driver) claim(ctx context.Context, call string, definition *container.D
 	return nil
 }
 
+// forgetUnseen drops a claim that came to nothing. Others who wait at the same gate
+// find the entry gone and claim the name again.
 func (d *Driver) forgetUnseen(e *entry) {
 	if e.Snapshot() == nil {
 		d.registry.Drop(e)

@@ -30,6 +30,8 @@ func (c *connection) OpenConsole(ctx context.Context, ref container.Ref, name st
 	return c.driver.ports.Terminals.Attach(ctx, console.TTY)
 }
 
+// pickConsole finds a console by its alias ("console0", see openTerminals); without a
+// name it is the first. The texts are those of the interface.
 func pickConsole(consoles []device.Console, name string) (*device.Console, error) {
 	for i := range consoles {
 		console := &consoles[i]

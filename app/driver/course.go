@@ -20,6 +20,7 @@ type course struct {
 	steps       int
 }
 
+// begin starts the clock. Time is that of the machine: virtual in tests.
 func (c *course) begin() {
 	c.begun = time.Now()
 	c.last = c.begun
@@ -33,6 +34,7 @@ func (c *course) did(name string) {
 	c.steps++
 }
 
+// logSuccess prints one line for a start, with a group "phases" of a duration per step.
 func (c *course) logSuccess(log *slog.Logger, s *start) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
 		return

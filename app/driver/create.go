@@ -60,6 +60,8 @@ func (c *connection) Start(ctx context.Context, ref container.Ref, options ports
 	return identity, err
 }
 
+// mayStart refuses starts on a connection that is closed: nobody would be left to
+// destroy what was started with AutoDestroy.
 func (c *connection) mayStart(call string) error {
 	if err := c.writable(call); err != nil {
 		return err
@@ -109,9 +111,8 @@ func (c *connection) startHere(ctx context.Context, e *entry, definition *contai
 		return container.Identity{}, err
 	}
 	identity := e.Snapshot().Identity
-	if s.owner != nil && c.closed.Load() {
-		// It closed while this start was under way and did not see its fruit.
-		return identity, errors.Join(connectionClosed(), c.driver.destroy(ctx, e))
+	if gone, err := c.driver.destroyForsaken(ctx, e, s.owner); gone {
+		return identity, errors.Join(connectionClosed(), err)
 	}
 	return identity, nil
 }

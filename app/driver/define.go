@@ -36,6 +36,8 @@ func (c *connection) Define(ctx context.Context, document string, _ bool) (conta
 	return identity, err
 }
 
+// define writes before it shows: what clients see is on disk. The file is touched for
+// reloads even on failure, since what a reload has read may be what is undone here.
 func (d *Driver) define(ctx context.Context, e *entry, definition *container.Definition) (container.Identity, error) {
 	defer d.reloads.touch(e.Name)
 	if err := d.ports.Store.SaveDefinition(ctx, definition); err != nil {
@@ -67,6 +69,8 @@ func (c *connection) Undefine(ctx context.Context, ref container.Ref) error {
 	return c.change(ctx, wish, c.driver.undefine)
 }
 
+// undefine leaves a running container as a transient one. It remembers that there was
+// a definition (slot.hadConfig): to define it anew then is an update, not news.
 func (d *Driver) undefine(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	if !before.Persistent {
@@ -93,6 +97,8 @@ func (d *Driver) undefine(ctx context.Context, e *entry) error {
 // restoreDefinition makes the disk agree with what is shown of e, after a change
 // that failed and may have been done in part.
 func (d *Driver) restoreDefinition(ctx context.Context, e *entry) {
+	ctx, cancel := d.lasting(ctx)
+	defer cancel()
 	err := error(nil)
 	switch shown := e.Snapshot(); {
 	case shown == nil || !shown.Persistent:

@@ -19,6 +19,23 @@
 // Rights are checked with nothing held, not even a gate: the answer may take
 // seconds. Hooks run with the gate held and nothing else.
 //
+// # Files
+//
+// start.go is the list of steps of a start, each with its reverse; begin.go,
+// group.go, machine.go and hooks.go hold those that need more words. stop.go ends
+// containers that are told to, exit.go those that end by themselves, reboot.go
+// those that start anew from inside. recover.go and recover_run.go pick up what an
+// earlier daemon left, escrow.go what a dead controller left. holders.go and
+// inbox.go are how controllers are listened to.
+//
+// # Contexts
+//
+// A call waits for its turn on its caller's context. From then on it runs on the
+// daemon's, which ends only if Shutdown is not waited for. Reverses run on neither:
+// they have UndoLimit each (lasting, insist, start.push), because what was cut
+// short must not stay half done. A daemon that ends is no reason to stop a
+// container: what cannot be finished then is left to the next one.
+//
 // # What happens by itself
 //
 // One goroutine per controller reads its reports and puts them into the inbox of

@@ -38,6 +38,7 @@ type Ports struct {
 	Entropy ports.Entropy
 }
 
+// complete does not ask for Entropy, which nothing here uses yet.
 func (p *Ports) complete() bool {
 	return p.Store != nil && p.Codec != nil && p.Controllers != nil && p.Cgroups != nil &&
 		p.Links != nil && p.Terminals != nil && p.Processes != nil && p.HostInfo != nil && p.Access != nil &&
@@ -67,6 +68,7 @@ type Options struct {
 	Planner func(launch.Request) (launch.Plan, error)
 }
 
+// withDefaults fills in zero values. Only DestroyGrace may be negative.
 func (o Options) withDefaults() Options {
 	if o.DefaultPartition == "" {
 		o.DefaultPartition = "/machine"
@@ -101,6 +103,7 @@ type slot struct {
 	hadConfig bool
 }
 
+// entry is a container as the registry keeps it: its gate, its snapshot and a slot.
 type entry = registry.Entry[slot]
 
 // Driver implements ports.Connector and ports.Daemon.
@@ -108,13 +111,13 @@ type Driver struct {
 	ports    Ports
 	options  Options
 	log      *slog.Logger
-	registry *registry.Registry[slot]
-	feed     *feed.Feed
-	desk     *jobs.Desk
-	holders  holders
+	registry *registry.Registry[slot]   // all containers, running or not
+	feed     *feed.Feed                 // events to clients
+	desk     *jobs.Desk                 // every change goes through it, with its context
+	holders  holders                    // controllers we are connected to
 	facts    atomic.Pointer[host.Facts] // as of the last look
-	reloads  reloads
-	halt     halt
+	reloads  reloads                    // of definitions on disk
+	halt     halt                       // keeps starts out during StopAll
 
 	background sync.WaitGroup // every goroutine of the driver itself
 }
@@ -175,6 +178,8 @@ func (d *Driver) knownFacts(ctx context.Context) (*host.Facts, error) {
 	return d.freshFacts(ctx)
 }
 
+// freshFacts looks at the machine and remembers what it saw for knownFacts. Facts are
+// never changed once they are shared.
 func (d *Driver) freshFacts(ctx context.Context) (*host.Facts, error) {
 	facts, err := d.ports.HostInfo.Facts(ctx)
 	if err != nil {

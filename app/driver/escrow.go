@@ -40,6 +40,8 @@ func (d *Driver) reopen(ctx context.Context, r *run) bool {
 	return true
 }
 
+// ended asks without waiting. Done is closed by the kernel's word through a pidfd, so
+// it does not depend on a controller that may be gone.
 func ended(process ports.Process) bool {
 	select {
 	case <-process.Done():

@@ -14,8 +14,8 @@ import (
 // A container that ends within quickEnd of its start has relapsed; after
 // maxRelapses in a row it is not started again by itself.
 const (
-	quickEnd    = time.Second
-	maxRelapses = 5
+	quickEnd    = time.Second // from Proceed to the end
+	maxRelapses = 5           // so one that ends at once is started six times
 )
 
 // settle deals with what controllers told about a run, as a job.
@@ -45,6 +45,9 @@ func (d *Driver) drain(ctx context.Context, e *entry, r *run) {
 	}
 }
 
+// handle deals with one note. All but unknown ones are acknowledged only when they
+// have been dealt with, by clear or rebooted: a daemon that dies in between hears of
+// them again.
 func (d *Driver) handle(ctx context.Context, e *entry, r *run, n note) {
 	switch {
 	case n.lost:
@@ -63,6 +66,8 @@ func (d *Driver) handle(ctx context.Context, e *entry, r *run, n note) {
 	}
 }
 
+// oomKills must be read before the group is removed. A group that cannot be read has
+// killed nobody.
 func (d *Driver) oomKills(ctx context.Context, e *entry, r *run) uint64 {
 	used, err := r.cgroup.Usage(ctx)
 	if err != nil {
@@ -122,6 +127,9 @@ func (d *Driver) explain(ctx context.Context, live *container.Definition, r *run
 	return plan.Explain(failure.Entered, failure.Index, failure.Err, failure.Interpreter)
 }
 
+// restartWanted reads on_poweroff or on_crash of the definition that ran: "restart",
+// "rename-restart" and "coredump-restart" all start it again. One whose end nobody
+// saw stays off, as nobody knows why it ended.
 func restartWanted(live *container.Definition, trigger lifecycle.Trigger) bool {
 	action := live.OnPoweroff
 	switch trigger {
@@ -144,18 +152,22 @@ func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.S
 		d.log.Error("a container ends as soon as it is started and stays off", "container", e.Name)
 		return false
 	}
+	if r.owner != nil && r.owner.closed.Load() {
+		return false // whoever closed it came too late to find this run, or waits for the gate
+	}
 	d.publishOff(e, step)
 	if s := e.Snapshot(); !s.Persistent { // something must be shown meanwhile
 		d.publish(e, func(s *container.Snapshot) { s.Config = r.origin })
 	}
 	d.announce(e.Snapshot().Identity, step.Event, step.Reason)
 	again := starting{definition: r.origin, owner: r.owner, relapses: relapses}
-	if again.owner != nil && again.owner.closed.Load() {
-		again.owner = nil
-	}
 	if err := d.start(ctx, e, again); err != nil {
 		d.log.Error("cannot start a container again", "container", e.Name, "error", err)
 		d.forgetTransient(e)
+		return true
+	}
+	if gone, err := d.destroyForsaken(ctx, e, again.owner); gone && err != nil {
+		d.log.Error("cannot destroy a container whose connection has closed", "container", e.Name, "error", err)
 	}
 	return true
 }

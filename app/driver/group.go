@@ -18,6 +18,7 @@ const scopeGroup = ".scope/libvirt"
 // inScope says whether the run has a unit, and so may be registered.
 func (r *run) inScope() bool { return inScope(r.status.CgroupPath) }
 
+// inScope looks at a path as a status keeps it, for runs that are not picked up yet.
 func inScope(group string) bool { return strings.HasSuffix(group, scopeGroup) }
 
 // chooseGroup tells where the control group will be, before it is made.
@@ -43,6 +44,9 @@ func (d *Driver) pathOfGroup(partition, name string) (string, error) {
 	return path.Join(partition, name), nil
 }
 
+// makeGroup makes the group in a unit, or next to other groups if there is no service
+// manager or it refuses. The reverse is pushed first: it finds the group by the path
+// in the status, whether or not its maker said that it was made.
 func (s *start) makeGroup(ctx context.Context) (err error) {
 	s.push("remove the control group", s.removeGroup)
 	if s.scope != "" {
@@ -107,6 +111,8 @@ func (d *Driver) openGroup(ctx context.Context, path string) (ports.Cgroup, erro
 	return group, err
 }
 
+// limit runs while init already waits in its group: the limits bind before it executes
+// anything, and the controller's part of the start does not wait for them.
 func (s *start) limit(ctx context.Context) error {
 	if err := s.run.cgroup.Apply(ctx, s.plan.Limits); err != nil {
 		return err

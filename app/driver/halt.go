@@ -30,6 +30,7 @@ func (h *halt) enter() bool {
 	return true
 }
 
+// leave wakes those who wait for the last start to end.
 func (h *halt) leave() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -40,18 +41,21 @@ func (h *halt) leave() {
 	}
 }
 
+// begin keeps starts out from now on. Calls of StopAll may overlap.
 func (h *halt) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wanted++
 }
 
+// end lets starts in again once no StopAll is left.
 func (h *halt) end() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wanted--
 }
 
+// on says whether containers are to stay off: those that end are not started again.
 func (h *halt) on() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -73,6 +77,7 @@ func (h *halt) wait() {
 	<-calm
 }
 
+// halting is the answer to starts meanwhile.
 func halting() error {
 	return fault.New(fault.Aborted, fault.Driver, "all containers are being stopped")
 }
@@ -91,6 +96,8 @@ func (d *Driver) StopAll(ctx context.Context, limit time.Duration) error {
 	return d.stopEach(asking)
 }
 
+// stopEach stops what can be seen now, all at once: a host that goes down has one limit
+// for all. The errors name their containers and are joined.
 func (d *Driver) stopEach(asking context.Context) error {
 	var running []*entry
 	for _, e := range d.registry.Entries() {

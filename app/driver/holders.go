@@ -27,6 +27,8 @@ type holder struct {
 	ledger     ledger
 }
 
+// tenant is a container with the run that reports are for: a later run of the same
+// container is another tenant.
 type tenant struct {
 	entry *entry
 	run   *run
@@ -39,6 +41,7 @@ type ledger struct {
 	highest uint64
 }
 
+// take enters a report that has come.
 func (l *ledger) take(number uint64) {
 	l.open = append(l.open, number)
 	l.highest = max(l.highest, number)
@@ -89,6 +92,7 @@ func (h *holders) detach(one *holder, r *run, uuid container.UUID, log *slog.Log
 	}
 }
 
+// hangUp closes the connection. The process goes on as long as it holds something.
 func hangUp(controller ports.Controller, log *slog.Logger) {
 	if err := controller.Close(); err != nil {
 		log.Debug("cannot hang up on a controller", "error", err)
@@ -143,6 +147,9 @@ func (d *Driver) watch(one *holder) {
 	d.spawn(func() { d.listen(one) })
 }
 
+// listen ends when the daemon hangs up (quit) or the controller is gone (the channel is
+// closed). It does no work itself: a slow container must not hold up the reports of
+// others in the same controller.
 func (d *Driver) listen(one *holder) {
 	reports := one.controller.Reports()
 	for {
@@ -170,8 +177,9 @@ func (d *Driver) sort(one *holder, report ports.Report) {
 	if known && d.post(addressee, n) {
 		return
 	}
+	// Nobody wants it. A daemon that ends must not say that it was dealt with.
 	select {
-	case <-d.desk.Closing(): // left for the next daemon
+	case <-d.desk.Closing():
 		closeHeld(report.Held)
 	default:
 		d.discard(n)
@@ -221,6 +229,8 @@ func (d *Driver) acknowledge(n note) {
 	h.mu.Lock()
 	upTo := n.holder.ledger.settle(n.report.Number)
 	h.mu.Unlock()
+	// Once more if it fails: a report that is told to the next daemon as well costs
+	// more than a second try. A controller that is gone fails twice.
 	if n.holder.controller.Acknowledge(upTo) == nil {
 		return
 	}

@@ -48,10 +48,13 @@ func (s *start) prepareHook(ctx context.Context) error {
 	return nil
 }
 
+// startHook sees the terminals and links that were chosen; the container has no id yet.
 func (s *start) startHook(ctx context.Context) error {
 	return s.driver.hook(ctx, "start", "begin", s.live, ports.Format{ID: container.NoID})
 }
 
+// startedHook is the last that can prevent a start, though init runs already: it is
+// killed again if the hook fails.
 func (s *start) startedHook(ctx context.Context) error {
 	return s.driver.hook(ctx, "started", "begin", s.live, ports.Format{ID: s.run.id})
 }
@@ -97,6 +100,8 @@ func (d *Driver) reconnect(ctx context.Context) {
 	}
 }
 
+// reconnectOne kills a container at once that the site refuses: it had its time to shut
+// down while no daemon was there.
 func (d *Driver) reconnectOne(ctx context.Context, e *entry, r *run) error {
 	err := d.hook(ctx, "reconnect", "begin", e.Snapshot().Live, ports.Format{ID: r.id})
 	if err == nil || ctx.Err() != nil { // it was not refused: the daemon ends

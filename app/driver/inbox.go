@@ -26,14 +26,15 @@ type inbox struct {
 	stir chan struct{}
 
 	mu      sync.Mutex
-	notes   []note
-	working bool // somebody empties it or is about to
+	notes   []note // oldest first
+	working bool   // somebody empties it or is about to
 	shut    bool
 	over    bool // ended is closed
 	lost    bool // the present controller is gone
 	linking bool // a restart waits for its links
 }
 
+// newInbox is open and empty.
 func newInbox() inbox {
 	return inbox{ended: make(chan struct{}), stir: make(chan struct{}, 1)}
 }

@@ -21,6 +21,7 @@ func (c *connection) State(ctx context.Context, ref container.Ref) (*container.S
 	return c.look(ctx, ref, access.Read)
 }
 
+// look reads a snapshot and never waits for a change. Rights are asked for first.
 func (c *connection) look(ctx context.Context, ref container.Ref, permission access.Permission) (*container.Snapshot, error) {
 	e, err := c.find(ctx, ref, permission)
 	if err != nil {

@@ -18,7 +18,7 @@ func (s *start) enroll(ctx context.Context) error {
 		s.driver.withdraw(ctx, s.entry, s.run)
 		return nil
 	})
-	go func() {
+	go func() { // awaitEnrolled or the reverse waits for it
 		defer close(s.enrolled)
 		defer giveUp()
 		s.driver.register(ctx, s.entry, s.run)
@@ -27,6 +27,8 @@ func (s *start) enroll(ctx context.Context) error {
 	return nil
 }
 
+// awaitEnrolled keeps the start from being shown before its machine is: whoever sees
+// the container may ask the registry for it.
 func (s *start) awaitEnrolled(context.Context) error {
 	<-s.enrolled
 	return nil

@@ -32,6 +32,7 @@ func (c *connection) Metadata(ctx context.Context, ref container.Ref, which port
 	return text, err
 }
 
+// readMetadata returns "" for what is not there.
 func readMetadata(definition *container.Definition, which ports.MetadataKey) (string, error) {
 	switch which.Kind {
 	case ports.Description:
@@ -47,10 +48,13 @@ func readMetadata(definition *container.Definition, which ports.MetadataKey) (st
 	return "", unknownMetadata(which.Kind)
 }
 
+// element finds the place of a namespace, of which a definition has at most one; -1
+// for none.
 func element(definition *container.Definition, namespace string) int {
 	return slices.IndexFunc(definition.Metadata, func(m container.Metadata) bool { return m.Namespace == namespace })
 }
 
+// unknownMetadata names the number as the client sent it.
 func unknownMetadata(kind ports.MetadataKind) error {
 	return fault.New(fault.InvalidArgument, fault.API, "unknown metadata type '%d'", kind)
 }
@@ -58,6 +62,8 @@ func unknownMetadata(kind ports.MetadataKind) error {
 // scope says which of a container's definitions a call is about.
 type scope struct{ live, config bool }
 
+// scopeOf answers NotRunning or NoPersistent for a definition that is asked for and is
+// not there. Neither asked for: the one that counts now.
 func scopeOf(s *container.Snapshot, which ports.MetadataKey) (scope, error) {
 	wanted := scope{live: which.Live, config: which.Persistent}
 	if !wanted.live && !wanted.config {
@@ -91,6 +97,8 @@ func (c *connection) SetMetadata(ctx context.Context, ref container.Ref, which p
 	})
 }
 
+// checkMetadata refuses what is wrong whatever the container is, before it is looked
+// for. The texts are those of the interface, with the names of its arguments.
 func checkMetadata(which ports.MetadataKey, text *string) error {
 	invalid := func(format string, args ...any) error {
 		return fault.New(fault.InvalidArgument, fault.API, format, args...)
@@ -186,6 +194,8 @@ func (d *Driver) metadataEdit(which ports.MetadataKey, text *string) (func(*cont
 	}, nil
 }
 
+// replaceElement keeps the order of the others; what is set goes to the end. It works
+// in place, so all is a copy of the caller's.
 func replaceElement(all []container.Metadata, namespace string, fresh container.Metadata, set bool) []container.Metadata {
 	all = slices.DeleteFunc(all, func(m container.Metadata) bool { return m.Namespace == namespace })
 	if set {

@@ -27,6 +27,7 @@ func (c *connection) OpenNamespaces(ctx context.Context, ref container.Ref) (fil
 	return files, err
 }
 
+// initUnavailable is what clients know for an init that has just ended.
 func initUnavailable() error {
 	return fault.New(fault.WrongState, fault.Driver, "Init pid is not yet available")
 }

@@ -23,12 +23,16 @@ func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
 	d.rebooted(e, r, n)
 }
 
+// rebooted tells everybody, and the controller last: from then on nobody tells a
+// successor of this daemon.
 func (d *Driver) rebooted(e *entry, r *run, n note) {
 	d.auditReboot(e, r)
 	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: e.Snapshot().Identity})
 	d.acknowledge(n)
 }
 
+// stopsOnReboot reads on_reboot: an action without "restart" in it is an end. None at
+// all is the default, which restarts.
 func stopsOnReboot(live *container.Definition) bool {
 	return live.OnReboot != "" && !strings.Contains(live.OnReboot, "restart")
 }
@@ -88,8 +92,14 @@ func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 	d.insist(ctx, e, "drop kept descriptors", func(context.Context) error { return d.ports.Escrow.Drop(e.UUID) })
 	err := d.linkAgain(ctx, e, r, n)
 	n.report.Held = ports.Held{}
-	if err == nil {
+	switch {
+	case err == nil:
 		d.rebooted(e, r, n)
+		return
+	case ctx.Err() != nil:
+		// The daemon ends, which is no reason to stop a container. Its controller
+		// tells the next daemon again, since nothing is acknowledged.
+		d.log.Warn("leaving a restart to the next daemon", "container", e.Name, "error", err)
 		return
 	}
 	d.log.Error("cannot restart a container", "container", e.Name, "error", err)
@@ -98,13 +108,16 @@ func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 	d.ended(ctx, e, r, n, lifecycle.Exit)
 }
 
+// abandonRestart kills a new init that waits for its links. It is not reported.
 func (d *Driver) abandonRestart(ctx context.Context, e *entry, n note) {
 	if err := n.holder.controller.Abandon(ctx, e.UUID); err != nil {
 		d.log.Warn("cannot abandon a restart", "container", e.Name, "error", err)
 	}
 }
 
-// linkAgain takes over what the note brought.
+// linkAgain takes over what the note brought. The new init is recorded before it is
+// let go, as at a start: a daemon that finds its number in the status knows that
+// the links are there, and only says Proceed again.
 func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error {
 	ctx, cancel := context.WithTimeout(ctx, d.options.StartLimit)
 	defer cancel()
@@ -116,29 +129,44 @@ func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error 
 			return err
 		}
 	}
-	links, err := d.connectAll(ctx, e.Snapshot().Live.Links, held.Network)
-	if err != nil {
-		closeHeld(held)
-		return err
-	}
-	r.links = links
-	if err := n.holder.controller.Proceed(ctx, e.UUID); err != nil {
-		closeHeld(held)
-		return err
+	fresh := firstPID{held.PID, held.Start}
+	if fresh != r.linked {
+		links, err := d.connectAll(ctx, e.Snapshot().Live.Links, held.Network)
+		if err != nil {
+			closeHeld(held)
+			return err
+		}
+		r.links = links
 	}
 	d.adoptInit(ctx, e, r, held)
-	return nil
+	err := n.holder.controller.Proceed(ctx, e.UUID)
+	if recorded := (firstPID{r.status.InitPID, r.status.InitStart}); err != nil && recorded != fresh {
+		d.disconnectAll(ctx, e.Snapshot().Live.Links, r.links)
+	}
+	return err
 }
 
-// connectAll makes links into a network namespace. Those made before one fails
-// go with the namespace.
+// connectAll makes links into a network namespace, all or none.
 func (d *Driver) connectAll(ctx context.Context, links []device.Link, netns *os.File) (indexes []int, err error) {
 	for _, link := range links {
 		index, err := d.ports.Links.Connect(ctx, link, netns)
 		if err != nil {
+			d.disconnectAll(ctx, links, indexes)
 			return nil, err
 		}
 		indexes = append(indexes, index)
 	}
 	return indexes, nil
+}
+
+// disconnectAll removes the links that have an index. They would go with their
+// namespace, but that may live on until the next daemon makes them again.
+func (d *Driver) disconnectAll(ctx context.Context, links []device.Link, indexes []int) {
+	ctx, cancel := d.lasting(ctx)
+	defer cancel()
+	for i, index := range indexes {
+		if err := d.ports.Links.Disconnect(ctx, links[i].HostName, index); err != nil {
+			d.log.Warn("cannot remove a link", "link", links[i].HostName, "error", err)
+		}
+	}
 }

@@ -32,8 +32,10 @@ func (d *Driver) Recover(ctx context.Context) error {
 	d.sweepControllers(ctx)
 	d.keepFound()
 	over, inUnits := d.endedRuns(), d.foundInUnits()
+	// Reports of controllers that kept them come at once, as jobs: from here on gates
+	// count, and what has to be seen without one was looked at above.
 	for _, one := range d.holders.everyone() {
-		d.watch(one) // from here on gates count
+		d.watch(one)
 	}
 	for _, t := range over {
 		d.awaitEnd(ctx, t.entry, t.run)
@@ -74,6 +76,8 @@ func (d *Driver) recoverOne(ctx context.Context, facts *host.Facts, stored *port
 	}
 }
 
+// recoverStatus decides by the boot and the state what a status means: processes do not
+// survive a boot, whatever its file says.
 func (d *Driver) recoverStatus(ctx context.Context, facts *host.Facts, e *entry, status *container.Status) {
 	switch {
 	case status.Definition == nil || status.BootID != facts.BootID:

@@ -27,6 +27,7 @@ func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Sta
 	r := newRun()
 	r.cgroup, r.status, r.started = group, *status, time.Now()
 	r.origin = unresolved(status.Definition)
+	r.linked = firstPID{status.InitPID, status.InitStart}
 	r.id, r.machine = d.registry.ReserveID(e, status.ID), launch.MachineName(status.ID, e.Name)
 	if err := d.takeHold(ctx, e, r); err != nil {
 		d.log.Error("cannot watch init and leave a container out", "container", e.Name, "error", err)
@@ -171,4 +172,6 @@ func unresolved(live *container.Definition) *container.Definition {
 	return definition
 }
 
+// generatedName says whether a host name was chosen by Links.Name. A name like it that
+// was written by hand is chosen anew as well, as the interface has always done.
 func generatedName(link *device.Link) bool { return strings.HasPrefix(link.HostName, "vnet") }

@@ -19,12 +19,14 @@ type reloads struct {
 	touched map[string]bool
 }
 
+// begin starts noting which files are written from here on.
 func (l *reloads) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.touched = map[string]bool{}
 }
 
+// finish forgets the notes, which nobody needs until the next reading.
 func (l *reloads) finish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,6 +43,8 @@ func (l *reloads) touch(name string) {
 	}
 }
 
+// stale says whether what was read of a container may be older than its file. Asked
+// with its gate held, so that no client is writing.
 func (l *reloads) stale(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,6 +60,8 @@ func (d *Driver) Reload(ctx context.Context) error {
 	})
 }
 
+// reload goes on past containers that cannot be taken over: the rest of the directory
+// is not their fault.
 func (d *Driver) reload(ctx context.Context) error {
 	stored, err := d.ports.Store.Load(ctx, d.skipDamaged)
 	if err != nil {
@@ -72,6 +78,7 @@ func (d *Driver) reload(ctx context.Context) error {
 	return nil
 }
 
+// skipDamaged is told of files by Store.Load, which leaves them where they are.
 func (d *Driver) skipDamaged(path string, err error) {
 	d.log.Error("cannot read a file and skip it", "path", path, "error", err)
 }
@@ -90,6 +97,8 @@ func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
 	})
 }
 
+// takeOver shows what was read where it differs. The mark for autostart is a file of
+// its own and changes without an event, as when a client sets it.
 func (d *Driver) takeOver(ctx context.Context, e *entry, stored *ports.Stored) {
 	before := e.Snapshot()
 	if before == nil && d.leftOut(stored) {

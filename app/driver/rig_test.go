@@ -148,7 +148,7 @@ func (r *rig) close() {
 // web is a container with everything: a root, two links and three consoles.
 func web() *container.Definition {
 	return &container.Definition{
-		Name: "web", UUID: container.UUID{1}, Memory: 65536, VCPUs: 1,
+		Name: "web", UUID: container.UUID{1}, Memory: 65536, VCPUs: 1, OnlineVCPUs: 1,
 		Init: container.Init{Path: "/sbin/init"}, OnPoweroff: "destroy", OnReboot: "restart", OnCrash: "destroy",
 		Filesystems: []device.Filesystem{{Kind: device.HostDir, Source: "/srv/web", Target: "/"}},
 		Links: []device.Link{

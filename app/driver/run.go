@@ -30,12 +30,26 @@ type run struct {
 
 	machine string    // its name in the registry of machines, if it is there
 	links   []int     // indexes of its host ends, where they are known
+	linked  firstPID  // for whom the links were made when the last daemon ended
 	exit    int       // wait status of init, once reported
 	ending  time.Time // when its end began
 }
 
+// firstPID is an init, as a status names it.
+type firstPID struct {
+	pid   int
+	start uint64 // see ports.Process
+}
+
+// newRun has neither process nor group yet; its inbox takes reports at once.
 func newRun() *run {
 	return &run{cleared: make(chan struct{}), inbox: newInbox()}
+}
+
+// lasting is a context for taking something back. It goes on for UndoLimit where
+// ctx has ended: a change that was cut short must not stay half done.
+func (d *Driver) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d.options.UndoLimit)
 }
 
 // saveStatus stores status and remembers it if that worked; otherwise it makes
@@ -47,6 +61,8 @@ func (d *Driver) saveStatus(ctx context.Context, r *run, status container.Status
 		return nil
 	}
 	if old := r.status; old.Definition != nil {
+		ctx, cancel := d.lasting(ctx)
+		defer cancel()
 		if err := d.ports.Store.SaveStatus(ctx, &old); err != nil {
 			d.log.Warn("cannot restore a status", "container", old.Definition.Name, "error", err)
 		}
@@ -63,12 +79,14 @@ func (r *run) closeHandles() {
 	r.held = ports.Held{}
 }
 
+// closeHeld closes all descriptors of a set. Errors do not matter: nothing was written.
 func closeHeld(held ports.Held) {
 	closeFiles(held.Process, held.Network, held.Plan)
 	closeFiles(held.Terminals...)
 	closeFiles(held.Hosts...)
 }
 
+// closeFiles closes files; nil ones are skipped.
 func closeFiles(files ...*os.File) {
 	for _, file := range files {
 		if file != nil {

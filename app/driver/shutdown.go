@@ -50,6 +50,8 @@ func (c *connection) Reboot(ctx context.Context, ref container.Ref, how ports.As
 	return c.ask(ctx, callReboot, ref, reboot, how)
 }
 
+// ask runs with the gate held, so that init is not replaced while it is asked. It does
+// not wait for what init makes of it.
 func (c *connection) ask(ctx context.Context, call string, ref container.Ref, p plea, how ports.Asking) error {
 	wish := request{call: call, ref: ref, permissions: []access.Permission{access.InitControl}}
 	return c.change(ctx, wish, func(_ context.Context, e *entry) error {
@@ -80,6 +82,8 @@ func (p plea) put(process ports.Process, how ports.Asking) error {
 	return process.Signal(signal)
 }
 
+// signalFor looks at what init executes now. Programs that are systemd by another name
+// are asked like any other.
 func (p plea) signalFor(process ports.Process) (int, error) {
 	program, err := process.Program()
 	if err == nil && path.Base(program) == "systemd" {

@@ -34,12 +34,12 @@ type start struct {
 	live   *container.Definition
 	run    *run
 	undo   undo.Stack
-	course course
+	course course // for the log
 
 	controller ports.Controller
-	masters    []*os.File // of the host terminals, by console
-	partition  string
-	scope      string // group of the unit it is to live in; empty: none
+	masters    []*os.File // of the host terminals, by console; nil once they are in run.held
+	partition  string     // the definition's, or the default
+	scope      string     // group of the unit it is to live in; empty: none
 	plan       launch.Plan
 	enrolled   chan struct{} // closed when enroll has ended; nil: never begun
 	stopped    bool          // the hook for that has run
@@ -74,6 +74,8 @@ func (d *Driver) start(ctx context.Context, e *entry, wanted starting) error {
 	return nil
 }
 
+// startFailed shows a persistent container as off, with the reason; a transient one is
+// gone. No event is sent: nobody was told of a beginning.
 func (d *Driver) startFailed(e *entry) {
 	if s := e.Snapshot(); s == nil || !s.Persistent {
 		d.registry.Drop(e)
@@ -134,6 +136,8 @@ func (s *start) push(name string, back func(context.Context) error) {
 	})
 }
 
+// check refuses what this host cannot run, before a hook is run for it, and makes the
+// live definition: a copy, since start fills in names.
 func (s *start) check(context.Context) error {
 	if err := validateNow(s.definition, s.facts); err != nil {
 		return err
@@ -154,6 +158,9 @@ func (s *start) shareRoot() {
 	}
 }
 
+// launchController only starts the process: it loads while links and terminals are
+// chosen. From here on its reports reach the run's inbox, which a failed start empties
+// again. The id is the controller's pid, or the next number that is free.
 func (s *start) launchController(ctx context.Context) error {
 	d, e := s.driver, s.entry
 	identity := container.Identity{Name: e.Name, UUID: e.UUID, ID: container.NoID}
@@ -183,6 +190,8 @@ func (s *start) launchController(ctx context.Context) error {
 	return nil
 }
 
+// nameLinks reserves host names, so that no other start chooses them before the links
+// exist.
 func (s *start) nameLinks(ctx context.Context) error {
 	if len(s.live.Links) == 0 {
 		return nil
@@ -199,6 +208,9 @@ func (s *start) nameLinks(ctx context.Context) error {
 	return nil
 }
 
+// openTerminals makes one host terminal per console and puts path and alias into the
+// live definition, where clients and hooks find them. Those that were opened before
+// one fails are closed by the reverse.
 func (s *start) openTerminals(ctx context.Context) error {
 	s.push("close terminals", s.closeMasters)
 	for i := range s.live.Consoles {
@@ -213,6 +225,7 @@ func (s *start) openTerminals(ctx context.Context) error {
 	return nil
 }
 
+// closeMasters closes what no controller was given. Twice is harmless.
 func (s *start) closeMasters(context.Context) error {
 	closeFiles(s.masters...)
 	s.masters = nil
@@ -241,6 +254,8 @@ func (s *start) remember(ctx context.Context) error {
 	})
 }
 
+// connectLinks moves guest ends into the network namespace of the waiting init, one
+// after the other: each failure undoes exactly those before.
 func (s *start) connectLinks(ctx context.Context) error {
 	for _, link := range s.live.Links {
 		index, err := s.driver.ports.Links.Connect(ctx, link, s.run.held.Network)
@@ -255,6 +270,8 @@ func (s *start) connectLinks(ctx context.Context) error {
 	return nil
 }
 
+// proceed returns when init has been executed, or with what was in its way. The clock
+// of relapses starts here (see restart).
 func (s *start) proceed(ctx context.Context) error {
 	if err := s.controller.Proceed(ctx, s.entry.UUID); err != nil {
 		return s.explain(err)

@@ -40,7 +40,7 @@ func (d *Driver) kill(ctx context.Context, e *entry, r *run, gently bool) error 
 	if gently && d.terminate(ctx, r) {
 		return nil
 	}
-	for {
+	for { // again if init asked for a reboot just before it was killed
 		if err := r.cgroup.Kill(ctx); err != nil {
 			return fault.Wrap(err, fault.Internal, "Some processes refused to die")
 		}
@@ -167,6 +167,8 @@ func (d *Driver) showOff(e *entry, step lifecycle.Step) {
 	d.announce(who, step.Event, step.Reason)
 }
 
+// publishOff shows what is left of a stopped container: its definition. Updated is over,
+// as the next start uses what was defined.
 func (d *Driver) publishOff(e *entry, step lifecycle.Step) {
 	d.publish(e, func(s *container.Snapshot) {
 		s.ID, s.State, s.Reason = container.NoID, step.State, step.Reason

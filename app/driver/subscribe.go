@@ -31,6 +31,8 @@ func (c *connection) Unsubscribe(ctx context.Context, number int) error {
 	return nil
 }
 
+// connectionClosed is the answer to calls that a closed connection cannot serve any
+// more, as nobody would end what they begin.
 func connectionClosed() error {
 	return fault.New(fault.Aborted, fault.Driver, "the connection was closed")
 }

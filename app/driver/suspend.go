@@ -15,6 +15,9 @@ func (c *connection) Suspend(ctx context.Context, ref container.Ref) error {
 	return c.change(ctx, wish, c.driver.suspend)
 }
 
+// suspend freezes all processes with the cgroup freezer (admin-guide/cgroup-v2,
+// cgroup.freeze). When it fails nothing may stay frozen, or the container would be
+// shown as running and do nothing.
 func (d *Driver) suspend(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	step, ok := lifecycle.Next(before.State, lifecycle.Suspend)
@@ -38,6 +41,8 @@ func (c *connection) Resume(ctx context.Context, ref container.Ref) error {
 	return c.change(ctx, wish, c.driver.resume)
 }
 
+// resume thaws. When it fails the processes are frozen again, so that what is shown
+// as paused is.
 func (d *Driver) resume(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	step, ok := lifecycle.Next(before.State, lifecycle.Resume)
@@ -71,7 +76,10 @@ func (d *Driver) moveOrBack(ctx context.Context, e *entry, r *run, step lifecycl
 	return nil
 }
 
+// takeBack has a time of its own: the change may have failed because its time is over.
 func (d *Driver) takeBack(ctx context.Context, e *entry, back func(context.Context) error) {
+	ctx, cancel := d.lasting(ctx)
+	defer cancel()
 	if err := back(ctx); err != nil {
 		d.log.Error("cannot take back a change of state", "container", e.Name, "error", err)
 	}

@@ -12,12 +12,14 @@ import (
 // goneProcess stands for an init that had ended before the daemon could look.
 type goneProcess struct{ pid int }
 
+// endedAlready is closed from the start.
 var endedAlready = func() <-chan struct{} {
 	done := make(chan struct{})
 	close(done)
 	return done
 }()
 
+// gone is what a real handle answers for a process that has ended.
 func (p goneProcess) gone() error {
 	return fault.New(fault.NotFound, fault.Host, "process %d has ended", p.pid)
 }
@@ -36,6 +38,7 @@ func (p goneProcess) Close() error                    { return nil }
 // back: nothing can live in it, and clearing it up is done.
 type goneGroup struct{ path string }
 
+// gone names the path, as the log is all that is left of the group.
 func (g goneGroup) gone() error {
 	return fault.New(fault.NotFound, fault.ControlGroup, "control group '%s' is gone", g.path)
 }

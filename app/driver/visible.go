@@ -81,11 +81,14 @@ func (s *sight) askTogether(ctx context.Context, first int) {
 	workers.Wait()
 }
 
+// may asks for the right to look at one container of the list. An error that is no
+// refusal hides it as well: who cannot be asked allows nothing.
 func (s *sight) may(ctx context.Context, i int) bool {
 	one := s.all[i]
 	return s.client.allowedOn(ctx, one.Name, one.UUID, access.Getattr) == nil
 }
 
+// hide makes the marks with the first container that is hidden: mostly none is.
 func (s *sight) hide(i int) {
 	if s.hidden == nil {
 		s.hidden = make([]bool, len(s.all))
@@ -93,6 +96,7 @@ func (s *sight) hide(i int) {
 	s.hidden[i] = true
 }
 
+// seen shares the list if nothing is hidden, and copies it otherwise.
 func (s *sight) seen() []*container.Snapshot {
 	if !slices.Contains(s.hidden, true) {
 		return s.all

@@ -15,7 +15,7 @@ type Client struct {
 	caller access.Caller
 	wake   chan struct{} // one token: the queue is not empty
 	done   chan struct{}
-	cancel context.CancelFunc // ends its goroutine; nil: it has none. Guarded by the feed
+	cancel context.CancelFunc // ends its goroutine; nil: it never had one. Guarded by the feed
 
 	mu            sync.Mutex
 	subscriptions map[int]*subscription
@@ -26,12 +26,16 @@ type Client struct {
 	delivered     chan struct{} // closed when that is over
 }
 
+// subscription is one wish. ended is guarded by the client and stays: deliveries that
+// are queued for it find it.
 type subscription struct {
 	number int
 	wish   ports.Subscription
 	ended  bool
 }
 
+// delivery is an event that waits for one subscription. The event is shared between
+// clients and read only.
 type delivery struct {
 	to    *subscription
 	event ports.Event
@@ -40,20 +44,23 @@ type delivery struct {
 // Subscribe starts delivery and returns a number that is never used again. ok is
 // false for a client that has left.
 func (c *Client) Subscribe(wish ports.Subscription) (number int, ok bool) {
-	c.mu.Lock()
-	left := c.left
-	c.mu.Unlock()
-	if left {
-		return 0, false
-	}
 	number = c.feed.admit(c)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.left {
-		c.subscriptions[number] = &subscription{number: number, wish: wish}
+	if c.keep(&subscription{number: number, wish: wish}) {
 		return number, true
 	}
+	c.Leave() // for a client that has left, admit may have begun to serve it
 	return 0, false
+}
+
+// keep adds a subscription, unless the client has left.
+func (c *Client) keep(s *subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left {
+		return false
+	}
+	c.subscriptions[s.number] = s
+	return true
 }
 
 // Unsubscribe ends delivery; when it returns, none is under way. It must not be
@@ -86,12 +93,15 @@ func (c *Client) Leave() {
 	clear(c.subscriptions)
 	c.queue = nil
 	c.mu.Unlock()
-	if c.feed.dismiss(c) {
-		c.cancel()
+	if cancel := c.feed.dismiss(c); cancel != nil {
+		cancel()
 		<-c.done
 	}
 }
 
+// push queues an event once per subscription that wants it, and drops the oldest if
+// there is no room. It never waits: the token in wake says that there is something,
+// however often it is put there.
 func (c *Client) push(event ports.Event) {
 	c.mu.Lock()
 	before := len(c.queue)
@@ -115,11 +125,14 @@ func (c *Client) push(event ports.Event) {
 	}
 }
 
+// wants compares by UUID, which a container keeps when it is defined anew.
 func (s *subscription) wants(event *ports.Event) bool {
 	return s.wish.Kind == event.Kind &&
 		(s.wish.Container == nil || *s.wish.Container == event.Container.UUID)
 }
 
+// run empties the queue in one goroutine, which makes the order of events that of
+// their delivery. What it has taken and not delivered when ctx ends is lost.
 func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
 	for {
@@ -156,6 +169,7 @@ type verdicts struct {
 	allowed bool
 }
 
+// allow asks for each container anew in each batch: rights may be taken away.
 func (v *verdicts) allow(who *container.Identity) bool {
 	if v.asked && v.of == who.UUID {
 		return v.allowed
@@ -175,6 +189,8 @@ func (c *Client) take() (events []delivery, lost int) {
 	return events, lost
 }
 
+// deliver calls the receiver with no lock held, so it may call back, but for
+// Unsubscribe and Leave, which wait for it.
 func (c *Client) deliver(d *delivery) {
 	if !c.begin(d.to) {
 		return
@@ -183,6 +199,7 @@ func (c *Client) deliver(d *delivery) {
 	d.to.wish.Deliver(d.event)
 }
 
+// begin marks what Unsubscribe must wait for; false if it came first.
 func (c *Client) begin(s *subscription) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -193,6 +210,7 @@ func (c *Client) begin(s *subscription) bool {
 	return true
 }
 
+// end lets those go on who wait for the delivery to be over.
 func (c *Client) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -76,7 +76,7 @@ func (f *Feed) admit(c *Client) (number int) {
 	defer f.mu.Unlock()
 	number = f.next
 	f.next++
-	if _, known := f.clients[c]; !known && !f.closed {
+	if c.cancel == nil && !f.closed {
 		f.clients[c] = struct{}{}
 		var ctx context.Context
 		ctx, c.cancel = context.WithCancel(context.Background())
@@ -85,11 +85,11 @@ func (f *Feed) admit(c *Client) (number int) {
 	return number
 }
 
-// dismiss says whether the client was served, and no longer is.
-func (f *Feed) dismiss(c *Client) bool {
+// dismiss serves a client no longer. It returns what ends its goroutine, nil if it
+// never had one: whoever else ends it, or has, the caller is to wait as well.
+func (f *Feed) dismiss(c *Client) context.CancelFunc {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, served := f.clients[c]
 	delete(f.clients, c)
-	return served
+	return c.cancel
 }

@@ -94,3 +94,51 @@ func TestLastMoment(t *testing.T) {
 		}
 	})
 }
+
+// TestStopComesFirst: what is stopped does not expire, even if it was about to.
+func TestStopComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for range 100 {
+			w := New(time.Second)
+			time.Sleep(time.Second) // the timer fires in this very moment
+			w.Stop()
+			first := expired(w)
+			pass(time.Hour)
+			assert.Equal(t, first, expired(w), "nothing changes after Stop")
+			w.Occupied(1)
+			w.Occupied(-1)
+			pass(time.Hour)
+			assert.Equal(t, first, expired(w), "nor by those who come and go")
+		}
+	})
+}
+
+// TestLimitsWhileItIsUsed count from the moment in which nobody uses it any more.
+func TestLimitsWhileItIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Second)
+		w.Occupied(1)
+		w.SetLimit(time.Minute)
+		pass(time.Hour)
+		assert.False(t, expired(w))
+		w.Occupied(-1)
+		pass(59 * time.Second)
+		assert.False(t, expired(w))
+		pass(time.Second)
+		assert.True(t, expired(w))
+	})
+}
+
+// TestMoreLeaveThanCame: counts below nothing are nobody.
+func TestMoreLeaveThanCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Minute)
+		w.Occupied(-1)
+		w.Occupied(1) // of whom the other was told too early
+		pass(59 * time.Second)
+		assert.False(t, expired(w))
+		pass(time.Second)
+		assert.True(t, expired(w))
+		w.Stop()
+	})
+}

@@ -28,7 +28,11 @@ func NewDesk(ctx context.Context) *Desk {
 }
 
 // Do waits for the turn of wish at the gate, as long as ctx lasts, and calls
-// work with the daemon's context. It returns what work returns.
+// work with the daemon's context, in the caller's goroutine. It returns what work
+// returns, or without having called it a fault: Timeout after Patience, naming the
+// change in the way; Failed for a full queue; Aborted if ctx or the desk ended
+// first. A gate that is open is entered without a look at ctx: there is nothing to
+// wait for. Work that wants the same gate waits for itself.
 func (d *Desk) Do(ctx context.Context, gate *Gate, wish Wish, work func(context.Context) error) error {
 	if !d.enter() {
 		return closing()
@@ -47,6 +51,7 @@ func (d *Desk) Context() context.Context { return d.ctx }
 // Closing is closed when no new changes are accepted.
 func (d *Desk) Closing() <-chan struct{} { return d.stop }
 
+// enter counts a change, waiting or under way, unless the desk is closed.
 func (d *Desk) enter() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -57,6 +62,7 @@ func (d *Desk) enter() bool {
 	return true
 }
 
+// leave also runs when work panics, so that Close does not wait for ever.
 func (d *Desk) leave() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -80,6 +86,7 @@ func (d *Desk) Close(ctx context.Context) error {
 	}
 }
 
+// refuse closes the desk. Those who wait at gates see stop and give up.
 func (d *Desk) refuse() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,4 +100,5 @@ func (d *Desk) refuse() {
 	}
 }
 
+// closing is the answer to changes that come too late.
 func closing() error { return fault.New(fault.Aborted, fault.Driver, "the daemon is shutting down") }

@@ -11,10 +11,12 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// Patience is how long a wish waits for its turn.
+// Patience is how long a wish waits for its turn; clients of the interface know it
+// as the time limit of a job.
 const Patience = 30 * time.Second
 
-// QueueLimit is how many wishes may wait at one gate.
+// QueueLimit is how many wishes may wait at one gate. It bounds what a client can
+// make the daemon remember; urgent wishes, which are few, come on top.
 const QueueLimit = 1024
 
 // Wish is a change that somebody wants to make.
@@ -27,14 +29,17 @@ type Wish struct {
 	Patient bool
 }
 
-// Gate lets one change in at a time. The zero value is open. Its mutex is a
-// leaf: nothing is called with it held.
+// Gate lets one change in at a time, in order of arrival. The zero value is open.
+// It must not be copied. Its mutex is a leaf: nothing is called with it held. A gate
+// is handed over while it is closed, so nobody who comes between gets in first.
 type Gate struct {
 	mu      sync.Mutex
 	holder  *string // name of the change inside, nil if the gate is open
 	waiting []*waiter
 }
 
+// waiter is a wish in the queue. handed is guarded by the gate: between the hand-over
+// and the moment in which its goroutine runs the wish has the gate and may not know.
 type waiter struct {
 	wish   Wish
 	turn   chan struct{} // closed when the gate was handed over
@@ -68,13 +73,20 @@ func (g *Gate) enter(ctx context.Context, stop <-chan struct{}, wish Wish) error
 	case <-w.turn:
 		return nil
 	case <-late:
-		err = fault.JobTimeout(g.Holder())
 	case <-ctx.Done():
 		err = &fault.Error{Kind: fault.Aborted, Text: "the caller went away", Err: ctx.Err()}
 	case <-stop:
 		err = closing()
 	}
-	g.giveUp(w)
+	holder, won := g.giveUp(w)
+	switch {
+	case won && err == nil: // in the very moment in which it was late
+		return nil
+	case won:
+		g.leave()
+	case err == nil:
+		err = fault.JobTimeout(holder)
+	}
 	return err
 }
 
@@ -95,15 +107,16 @@ func (g *Gate) admit(wish Wish) (*waiter, error) {
 	return w, nil
 }
 
-// giveUp leaves the queue, or hands the gate on if it was won just now.
-func (g *Gate) giveUp(w *waiter) {
+// giveUp leaves the queue and tells who is in the way. Won: the gate was handed over
+// just now, and is the caller's.
+func (g *Gate) giveUp(w *waiter) (holder string, won bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if w.handed {
-		g.next()
-		return
+		return "", true
 	}
 	g.waiting = slices.DeleteFunc(g.waiting, func(other *waiter) bool { return other == w })
+	return *g.holder, false // somebody waits, so somebody is inside
 }
 
 // leave hands the gate to whoever waits longest.
@@ -113,6 +126,7 @@ func (g *Gate) leave() {
 	g.next()
 }
 
+// next hands the gate over, or opens it. Called with mu held, by whoever is inside.
 func (g *Gate) next() {
 	if len(g.waiting) == 0 {
 		g.holder, g.waiting = nil, nil

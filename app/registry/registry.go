@@ -17,11 +17,13 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// Entry is one container. Data is the owner's; the registry never looks at it.
+// Entry is one container, from its claim until it is dropped. Name and UUID never
+// change: a container under another name is another entry. Data is the owner's; the
+// registry never looks at it.
 type Entry[T any] struct {
 	Name string
 	UUID container.UUID
-	Gate jobs.Gate
+	Gate jobs.Gate // of whoever changes Data or publishes
 	Data T
 
 	snapshot atomic.Pointer[container.Snapshot]
@@ -77,7 +79,9 @@ func (r *Registry[T]) Claim(name string, uuid container.UUID) (*Entry[T], error)
 	return e, nil
 }
 
-// Publish makes snapshot what readers see of e. Called with e's gate held.
+// Publish makes snapshot what readers see of e, and owns it from then on: it must
+// not be changed any more. Called with e's gate held. The list is copied each time,
+// which costs less than readers who wait: there are many lists to one change.
 func (r *Registry[T]) Publish(e *Entry[T], snapshot *container.Snapshot) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,6 +113,7 @@ func (r *Registry[T]) Drop(e *Entry[T]) {
 	}
 }
 
+// byName is the order of the list: by bytes, as the names are.
 func byName(s *container.Snapshot, name string) int { return cmp.Compare(s.Name, name) }
 
 // List returns all published containers, sorted by name. It is shared: read only.
@@ -151,6 +156,8 @@ func (r *Registry[T]) Find(ref container.Ref) (*Entry[T], error) {
 	return e, nil
 }
 
+// missing says in the words of the interface what was looked for. Clients and their
+// suites compare them, so each kind of lookup has its own.
 func missing(ref container.Ref) error {
 	switch ref.By {
 	case container.ByName:
@@ -163,8 +170,9 @@ func missing(ref container.Ref) error {
 	return fault.Gone(ref.UUID.String(), ref.Name)
 }
 
-// ReserveID gives e the first free id from preferred on. One controller may hold
-// several containers, so its pid alone would not tell them apart.
+// ReserveID gives e the first free id from preferred on, at least 1: 0 and -1 mean
+// none to clients. One controller may hold several containers, so its pid alone
+// would not tell them apart. Find by id sees it once a snapshot shows it.
 func (r *Registry[T]) ReserveID(e *Entry[T], preferred int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -56,3 +56,35 @@ func TestRunPassesTheContext(t *testing.T) {
 	})
 	assert.NoError(t, s.Run(context.WithValue(t.Context(), key{}, 7), slog.New(slog.DiscardHandler)))
 }
+
+// TestStepsAddedWhileRunning, as by a reverse that needs several, are taken back at
+// once, before those that are older.
+func TestStepsAddedWhileRunning(t *testing.T) {
+	var s undo.Stack
+	var order []string
+	note := func(name string) func(context.Context) error {
+		return func(context.Context) error {
+			order = append(order, name)
+			return nil
+		}
+	}
+	s.Push("first", note("first"))
+	s.Push("second", func(ctx context.Context) error {
+		s.Push("part", note("part"))
+		return note("second")(ctx)
+	})
+	assert.NoError(t, s.Run(t.Context(), slog.New(slog.DiscardHandler)))
+	assert.Equal(t, []string{"second", "part", "first"}, order)
+	s.Push("again", note("again"))
+	assert.NoError(t, s.Run(t.Context(), slog.New(slog.DiscardHandler)), "a stack may be used again")
+	assert.Equal(t, "again", order[3])
+}
+
+// TestFailuresNameTheirStep, in the order in which they happened.
+func TestFailuresNameTheirStep(t *testing.T) {
+	var s undo.Stack
+	for _, name := range []string{"older", "newer"} {
+		s.Push(name, func(context.Context) error { return errors.New("stuck") })
+	}
+	assert.EqualError(t, s.Run(t.Context(), slog.New(slog.DiscardHandler)), "newer: stuck\nolder: stuck")
+}

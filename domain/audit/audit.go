@@ -5,7 +5,8 @@ package audit
 
 import "virtlxcd/domain/container"
 
-// Kind is the type of a record (linux/audit.h).
+// Kind is the type of a record (linux/audit.h, AUDIT_FIRST_USER_MSG2 and above, which
+// the kernel passes on unread; see auditctl(8) and ausearch(8) for their readers).
 type Kind uint16
 
 // The kinds, by their numbers.

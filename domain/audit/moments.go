@@ -32,7 +32,7 @@ func Started(definition *container.Definition, id container.Identity, controller
 	for i := range definition.Consoles {
 		records = append(records, given(id, "chardev", encoded(definition.Consoles[i].TTY)))
 	}
-	records = append(records, amount(id, "mem", definition.Memory), amount(id, "vcpu", uint64(definition.VCPUs)))
+	records = append(records, amount(id, "mem", definition.Memory), amount(id, "vcpu", uint64(definition.OnlineVCPUs)))
 	return append(records, control(id, ok, "start", reason, controllerPID))
 }
 
@@ -52,6 +52,7 @@ func Stopped(id container.Identity, controllerPID int, reason string) Record {
 	return control(id, true, "stop", reason, controllerPID)
 }
 
+// control is a record of a start or an end. Readers know the order of its fields.
 func control(id container.Identity, ok bool, op, reason string, controllerPID int) Record {
 	fields := make([]Field, 0, 8)
 	fields = append(fields, Field{Name: "virt", Value: "lxc"}, Field{Name: "op", Value: op})
@@ -74,6 +75,7 @@ func amount(id container.Identity, resource string, now uint64) Record {
 	return change(id, resource, Field{Value: "0"}, Field{Value: strconv.FormatUint(now, 10)})
 }
 
+// change is a record of something given, as "before" and "now".
 func change(id container.Identity, resource string, before, now Field) Record {
 	before.Name, now.Name = "old-"+resource, "new-"+resource
 	fields := append([]Field{
@@ -82,6 +84,7 @@ func change(id container.Identity, resource string, before, now Field) Record {
 	return Record{Kind: Resource, Container: id, Success: true, Fields: append(fields, before, now)}
 }
 
+// who names the container: its name was chosen by others, its UUID is printed here.
 func who(id container.Identity) []Field {
 	return []Field{{Name: "vm", Value: id.Name, Text: true}, {Name: "uuid", Value: id.UUID.String()}}
 }
@@ -89,6 +92,7 @@ func who(id container.Identity) []Field {
 // encoded is a path; a device without one (a filesystem in memory) has none to show.
 func encoded(path string) Field { return Field{Value: path, Text: true, Missing: path == ""} }
 
+// address is a MAC with colons; one that is all zero is not known.
 func address(mac device.MAC) Field {
 	text := make([]byte, 0, 17)
 	for i := range mac {

@@ -43,7 +43,7 @@ func printed(records ...audit.Record) string {
 
 func TestStarted(t *testing.T) {
 	definition := &container.Definition{
-		Memory: 524288, VCPUs: 2,
+		Memory: 524288, VCPUs: 4, OnlineVCPUs: 2,
 		Filesystems: []device.Filesystem{{Kind: device.HostDir, Source: "/srv/a b", Target: "/"}, {Kind: device.Memory, Target: "/tmp"}},
 		Links:       []device.Link{{MAC: device.MAC{0x52, 0x54, 0, 0x0a, 0xbc, 1}}, {}},
 		Consoles:    []device.Console{{Kind: "pty", TTY: "/dev/pts/3"}},
@@ -74,9 +74,46 @@ func TestInitAndStop(t *testing.T) {
 
 // TestRecordsShareNothing: a writer may add to the fields of one.
 func TestRecordsShareNothing(t *testing.T) {
-	records := audit.Started(&container.Definition{VCPUs: 1}, web(t), 1, audit.Booted, true)
+	records := audit.Started(&container.Definition{VCPUs: 1, OnlineVCPUs: 1}, web(t), 1, audit.Booted, true)
 	before := printed(records[1:]...)
 	records[0].Fields = append(records[0].Fields, audit.Field{Name: "x"})
 	records[0].Fields[0].Value = "changed"
 	assert.Equal(t, before, printed(records[1:]...))
+}
+
+// TestNothingGiven: a container without devices still has memory and processors.
+func TestNothingGiven(t *testing.T) {
+	records := audit.Started(&container.Definition{}, web(t), 0, audit.Booted, true)
+	assert.Equal(t, `2501 true 4711: virt=lxc resrc=mem reason=start vm=<web> uuid=`+uuid+` old-mem=0 new-mem=0
+2501 true 4711: virt=lxc resrc=vcpu reason=start vm=<web> uuid=`+uuid+` old-vcpu=0 new-vcpu=0
+2500 true 4711: virt=lxc op=start reason=booted vm=<web> uuid=`+uuid+` vm-pid=0
+`, printed(records...))
+}
+
+// TestOnlyWhatOthersChoseIsText: values that are not marked as text are printed as
+// they are, so none may have a blank or a quote in it, whatever the definition says.
+func TestOnlyWhatOthersChoseIsText(t *testing.T) {
+	hostile := "a b\"c'd\\e=f\n"
+	id := web(t)
+	id.Name = hostile
+	definition := &container.Definition{
+		Filesystems: []device.Filesystem{{Source: hostile, Target: hostile}},
+		Links:       []device.Link{{HostName: hostile, MAC: device.MAC{255, 255, 255, 255, 255, 255}}},
+		Consoles:    []device.Console{{TTY: hostile, Alias: hostile}},
+		Memory:      1<<64 - 1, VCPUs: 1<<32 - 1, OnlineVCPUs: 1<<32 - 1,
+	}
+	records := append(audit.Started(definition, id, 1<<22, audit.Booted, false), audit.Init(id, 1, 2, 1<<64-1), audit.Stopped(id, 1, audit.Failed))
+	for _, record := range records {
+		names := map[string]bool{}
+		for _, field := range record.Fields {
+			assert.False(t, names[field.Name], "%s twice in one record", field.Name)
+			names[field.Name] = true
+			if !field.Text {
+				assert.NotContains(t, field.Value, "a b", field.Name)
+				assert.False(t, strings.ContainsAny(field.Value, " \"'\\=\n"), "%s=%q", field.Name, field.Value)
+			}
+			assert.False(t, field.Missing && field.Value != "" && field.Text, "%s is both there and missing", field.Name)
+		}
+		assert.True(t, names["virt"] && names["vm"] && names["uuid"])
+	}
 }

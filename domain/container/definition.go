@@ -19,6 +19,7 @@ type Definition struct {
 	Memory        uint64 // KiB, the size clients see as maximum and current
 	CurrentMemory uint64 // KiB, reported only
 	VCPUs         uint   // reported only
+	OnlineVCPUs   uint   // as VCPUs, and at most as many: the number that clients see as current
 	CPUSet        string // list format, "0-3,8"; empty: all
 	Limits        policy.Limits
 	Partition     string // absolute path of the parent cgroup; empty: the default

@@ -14,36 +14,36 @@ type Kind uint8
 
 // The kinds. Internal is the zero value: whatever nobody classified.
 const (
-	Internal Kind = iota
-	NotImplemented
-	InvalidArgument
-	Failed
-	BadDefinition
-	Malformed // a document that is not well formed
-	NoName
-	NoSource
-	NoTarget
-	NoOSType
-	ReadOnly
-	System
-	NotFound
-	NoNetwork
-	AuthFailed
-	WrongState
-	UnsupportedConfig
-	Timeout
-	HookFailed
-	UnsupportedArgument
-	Aborted
-	MetadataMissing
-	Overflow
-	UnsupportedOperation
-	Busy
-	AccessDenied
-	DeviceMissing
-	AuthCancelled   // the person who was asked declined
-	AuthUnavailable // nobody is there who could be asked
-	kinds           // number of kinds
+	Internal             Kind = iota
+	NotImplemented            // no such call here
+	InvalidArgument           // wrong whatever the container is
+	Failed                    // tried, and it could not be done
+	BadDefinition             // a well-formed document that says something impossible
+	Malformed                 // a document that is not well formed
+	NoName                    // a definition without a name
+	NoSource                  // a device without a source
+	NoTarget                  // a device without a target
+	NoOSType                  // a definition that does not say what it runs
+	ReadOnly                  // the connection may only read
+	System                    // the kernel refused; the errno is inside
+	NotFound                  // no such container, process, group, link
+	NoNetwork                 // no such virtual network
+	AuthFailed                // the caller is not who it must be
+	WrongState                // fine in another state: running, off, paused
+	UnsupportedConfig         // fine on another host
+	Timeout                   // it would have taken too long
+	HookFailed                // the site's program said no
+	UnsupportedArgument       // fine elsewhere, never for containers
+	Aborted                   // whoever asked went away, or the daemon ends
+	MetadataMissing           // the element that was asked for is not there
+	Overflow                  // a number does not fit what carries it
+	UnsupportedOperation      // this container cannot do it
+	Busy                      // somebody else has it
+	AccessDenied              // the caller may not
+	DeviceMissing             // the definition has no such device
+	AuthCancelled             // the person who was asked declined
+	AuthUnavailable           // nobody is there who could be asked
+	kinds                     // number of kinds
 )
 
 var kindNames = [kinds]string{
@@ -83,7 +83,8 @@ const (
 	Hook       // the site's programs
 )
 
-// Error is one failure.
+// Error is one failure. It is shared once it is returned: During copies it instead of
+// filling it in.
 type Error struct {
 	Op      string // what was being done, in the verb of the use case: "start", "suspend"
 	Kind    Kind
@@ -99,7 +100,8 @@ func New(kind Kind, area Area, format string, args ...any) *Error {
 }
 
 // Wrap returns an Error of the kind that keeps err, says format to the client
-// and appends err's own text.
+// and appends err's own text. The kind is the new one; errors.Is still finds that of
+// err. The area is Driver.
 func Wrap(err error, kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Text: fmt.Sprintf(format, args...), Err: err}
 }
@@ -133,7 +135,8 @@ func (e *Error) Message() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches a Kind.
+// Is matches a Kind, and only its own: that of a cause is found by errors.Is, which
+// goes on to it.
 func (e *Error) Is(target error) bool {
 	kind, ok := target.(Kind)
 	return ok && kind == e.Kind

@@ -117,3 +117,61 @@ func TestFixedTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestDuringKeepsWhatIsBeneath: what is beneath stays the same values.
+func TestDuringKeepsWhatIsBeneath(t *testing.T) {
+	beneath := fault.Wrap(fs.ErrPermission, fault.System, "cannot write")
+	outer := fault.Wrap(beneath, fault.Failed, "cannot save")
+	var named *fault.Error
+	require.ErrorAs(t, fault.During(outer, "define", "web"), &named)
+	assert.Equal(t, "define web: cannot save: cannot write: permission denied", named.Error())
+	assert.Equal(t, "cannot save: cannot write: permission denied", named.Message())
+	assert.Same(t, beneath, named.Err)
+	assert.Equal(t, fault.Failed, fault.KindOf(named), "the outermost counts")
+	assert.ErrorIs(t, named, fault.System, "and those beneath are still there")
+	assert.ErrorIs(t, named, fs.ErrPermission)
+}
+
+// TestDuringFillsInOneByOne: an operation without a subject gets one.
+func TestDuringFillsInOneByOne(t *testing.T) {
+	for _, test := range []struct{ op, subject, want string }{
+		{"", "", "start web: no"}, {"stop", "", "stop web: no"}, {"", "db", "start db: no"}, {"stop", "db", "stop db: no"},
+	} {
+		err := &fault.Error{Op: test.op, Subject: test.subject, Text: "no", Area: fault.Hook, Kind: fault.Busy}
+		got := fault.During(err, "start", "web")
+		assert.EqualError(t, got, test.want)
+		var named *fault.Error
+		require.ErrorAs(t, got, &named)
+		assert.Equal(t, fault.Hook, named.Area)
+		assert.Equal(t, fault.Busy, named.Kind)
+	}
+	// One that was wrapped by something foreign keeps kind and area.
+	wrapped := fmt.Errorf("outside: %w", fault.New(fault.Timeout, fault.Network, "late"))
+	var named *fault.Error
+	require.ErrorAs(t, fault.During(wrapped, "start", "web"), &named)
+	assert.Equal(t, fault.Timeout, named.Kind)
+	assert.Equal(t, fault.Network, named.Area)
+	assert.EqualError(t, named, "start web: outside: late")
+}
+
+// TestTextsAreNoFormats: what others wrote is an argument, never a format.
+func TestTextsAreNoFormats(t *testing.T) {
+	const name = "100%d %s"
+	for _, err := range []*fault.Error{
+		fault.NoSuchName(name), fault.AlreadyActive(name), fault.NameTaken(name, "u"), fault.JobTimeout(name), fault.Gone("u", name),
+	} {
+		assert.Contains(t, err.Message(), name)
+		assert.NotContains(t, err.Message(), "MISSING")
+	}
+}
+
+// TestKindsAreOnlyThemselves: a target of another kind, or none, does not match.
+func TestKindsAreOnlyThemselves(t *testing.T) {
+	for k := fault.Internal; k <= fault.AuthUnavailable; k++ {
+		err := error(&fault.Error{Kind: k})
+		for other := fault.Internal; other <= fault.AuthUnavailable; other++ {
+			assert.Equal(t, k == other, errors.Is(err, other), "%s is %s", k, other)
+		}
+		assert.NotErrorIs(t, err, &fault.Error{Kind: k}, "another error of the kind is another error")
+	}
+}

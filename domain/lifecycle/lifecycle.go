@@ -8,15 +8,16 @@ type State uint8
 // The states. Starting is never shown to clients as such: it marks a status
 // file whose start was not finished when the daemon died.
 const (
-	Off State = iota
-	Starting
+	Off      State = iota
+	Starting       // its processes may exist and are not to be relied upon
 	Running
-	Paused
+	Paused // frozen by its control group; it still uses memory
 )
 
 // Active says whether processes of the container may exist.
 func (s State) Active() bool { return s != Off }
 
+// String is the word that clients and status files know. Only the constants have one.
 func (s State) String() string {
 	return [...]string{"shutoff", "starting", "running", "paused"}[s]
 }
@@ -27,16 +28,17 @@ type Reason uint8
 // The reasons. Unknown is what a container has that was never started, or that
 // was found running by a new daemon.
 const (
-	Unknown Reason = iota
-	Booted
-	Unpaused
-	ByUser // paused by a client
-	ShutDown
-	Destroyed
-	Crashed
-	FailedReason
+	Unknown      Reason = iota
+	Booted              // running since its start, or since it rebooted from inside
+	Unpaused            // running again
+	ByUser              // paused by a client
+	ShutDown            // init ended by itself
+	Destroyed           // it was stopped from outside
+	Crashed             // init died by a fatal signal, or for lack of memory
+	FailedReason        // it could not be started, or nobody knows how it ended
 )
 
+// String is the word of the log and of status files. Only the constants have one.
 func (r Reason) String() string {
 	return [...]string{"unknown", "booted", "unpaused", "user", "shutdown", "destroyed", "crashed", "failed"}[r]
 }
@@ -46,23 +48,24 @@ type Trigger uint8
 
 // The triggers.
 const (
-	Start Trigger = iota
-	Started
-	StartFailed
+	Start       Trigger = iota // begins; nothing runs yet
+	Started                    // init was executed
+	StartFailed                // and all was taken back
 	Suspend
 	Resume
-	Destroy
+	Destroy     // a client, or a connection that owned it, wanted its end
 	Exit        // init ended by itself
 	Crash       // init was killed by a fatal signal or for lack of memory
 	Lose        // whatever held the container is gone and so is init
 	GuestReboot // init asked for a reboot
 	Find        // a new daemon found it running
-	FindPaused
+	FindPaused  // or frozen
 	triggers
 )
 
 // Step is the outcome of a trigger: the new state, its reason, and the event
-// to announce if any.
+// to announce, nil if there is none. Whether an event is sent depends on the trigger
+// alone: what a new daemon finds was announced by the last one.
 type Step struct {
 	State  State
 	Reason Reason
@@ -106,13 +109,16 @@ const (
 	StoppedFailed    Detail = 5 // WasStopped
 )
 
+// from is a line of the table.
 type from struct {
 	state   State
 	trigger Trigger
 }
 
+// change saves words in the table.
 func change(kind ChangeKind, detail Detail) *Change { return &Change{Kind: kind, Detail: detail} }
 
+// table is all there is to know. A pair that is missing is refused.
 var table = map[from]Step{
 	{Off, Start}:            {Starting, Unknown, nil},
 	{Starting, Started}:     {Running, Booted, change(WasStarted, StartedBooted)},
@@ -138,6 +144,7 @@ var table = map[from]Step{
 
 // Next answers what trigger does to a container in state. ok is false where
 // the trigger makes no sense there: the caller then refuses, and nothing changes.
+// The event of the step belongs to the table: read only.
 func Next(state State, trigger Trigger) (step Step, ok bool) {
 	step, ok = table[from{state, trigger}]
 	return step, ok

@@ -133,3 +133,40 @@ func TestOutcomesAreNotShared(t *testing.T) {
 	again, _ := lifecycle.Next(lifecycle.Off, lifecycle.Start)
 	assert.Equal(t, lifecycle.Starting, again.State)
 }
+
+// TestEndsHappenOnce: what is off cannot end once more, so that no end is announced
+// twice when two of them cross.
+func TestEndsHappenOnce(t *testing.T) {
+	ends := []lifecycle.Trigger{lifecycle.Destroy, lifecycle.Exit, lifecycle.Crash, lifecycle.Lose}
+	for _, first := range ends {
+		step, ok := lifecycle.Next(lifecycle.Running, first)
+		assert.True(t, ok)
+		assert.Equal(t, lifecycle.WasStopped, step.Event.Kind)
+		for _, second := range ends {
+			_, ok := lifecycle.Next(step.State, second)
+			assert.False(t, ok, "%d after %d", second, first)
+		}
+	}
+}
+
+// TestPausedIsRunningToItsEnd: how a container ends does not depend on whether it
+// is frozen at that moment.
+func TestPausedIsRunningToItsEnd(t *testing.T) {
+	for _, end := range []lifecycle.Trigger{lifecycle.Destroy, lifecycle.Exit, lifecycle.Crash, lifecycle.Lose} {
+		running, _ := lifecycle.Next(lifecycle.Running, end)
+		paused, _ := lifecycle.Next(lifecycle.Paused, end)
+		assert.Equal(t, running, paused, "trigger %d", end)
+	}
+}
+
+// TestUnknownStates and triggers, as of a later version, are refused.
+func TestUnknownStates(t *testing.T) {
+	for _, trigger := range triggers {
+		_, ok := lifecycle.Next(lifecycle.Paused+1, trigger)
+		assert.False(t, ok)
+	}
+	for _, state := range states {
+		_, ok := lifecycle.Next(state, lifecycle.Trigger(lifecycle.Triggers))
+		assert.False(t, ok)
+	}
+}

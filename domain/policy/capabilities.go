@@ -7,11 +7,12 @@ type CapPolicy uint8
 
 // The policies.
 const (
-	CapDefault CapPolicy = iota // everything but a few
+	CapDefault CapPolicy = iota // everything but droppedByDefault
 	CapAllow                    // everything
 	CapDeny                     // nothing
 )
 
+// String is the word of the document (formatdomain, features/capabilities/@policy).
 func (p CapPolicy) String() string { return [...]string{"default", "allow", "deny"}[p] }
 
 // Capabilities says which capabilities (capabilities(7)) a container keeps.
@@ -21,7 +22,9 @@ type Capabilities struct {
 	States map[string]bool
 }
 
-// CapNumbers are the nameable capabilities with their kernel numbers.
+// CapNumbers are the nameable capabilities with their kernel numbers
+// (linux/capability.h). Later ones exist and cannot be named in a document; they
+// follow the policy. Read only.
 var CapNumbers = map[string]uint{
 	"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3, "fsetid": 4, "kill": 5, "setgid": 6,
 	"setuid": 7, "setpcap": 8, "linux_immutable": 9, "net_bind_service": 10, "net_broadcast": 11,
@@ -32,6 +35,8 @@ var CapNumbers = map[string]uint{
 	"block_suspend": 36,
 }
 
+// droppedByDefault would reach beyond the container: modules, the clock, nodes of any
+// device, the audit rules and the security labels of the host.
 var droppedByDefault = []string{"sys_module", "sys_time", "mknod", "audit_control", "mac_admin"}
 
 // Clone copies c.
@@ -40,7 +45,10 @@ func (c Capabilities) Clone() Capabilities {
 }
 
 // Set is the wanted bounding, permitted, effective and inheritable set: bit n
-// is capability n. all is what the daemon itself may give away.
+// is capability n. all is what the daemon itself may give away. Single wishes go
+// before the policy; names that are none count for nothing. Only a policy of deny
+// makes what is left inheritable, so that programs without file capabilities keep it
+// over execve (capabilities(7)).
 func (c Capabilities) Set(all uint64) (kept, inheritable uint64) {
 	switch c.Policy {
 	case CapAllow:
@@ -50,11 +58,11 @@ func (c Capabilities) Set(all uint64) (kept, inheritable uint64) {
 	default:
 		kept = all
 		for _, name := range droppedByDefault {
-			kept &^= 1 << CapNumbers[name]
+			kept &^= bitOf(name)
 		}
 	}
 	for name, on := range c.States {
-		bit := uint64(1) << CapNumbers[name]
+		bit := bitOf(name)
 		if on {
 			kept |= bit & all
 		} else {
@@ -70,5 +78,14 @@ func (c Capabilities) Set(all uint64) (kept, inheritable uint64) {
 // Keeps says whether the named capability survives, given what the daemon has.
 func (c Capabilities) Keeps(name string, all uint64) bool {
 	kept, _ := c.Set(all)
-	return kept&(1<<CapNumbers[name]) != 0
+	return kept&bitOf(name) != 0
+}
+
+// bitOf is 0 for a name that is none: it must not be taken for capability 0.
+func bitOf(name string) uint64 {
+	number, known := CapNumbers[name]
+	if !known {
+		return 0
+	}
+	return 1 << number
 }

@@ -2,7 +2,8 @@
 // devices, id maps. It merges, defaults and validates; adapters apply.
 package policy
 
-// Unlimited is the KiB value that stands for "no limit" on the wire.
+// Unlimited is the KiB value that stands for "no limit" on the wire: the largest
+// number of KiB whose bytes fit 63 bits.
 const Unlimited uint64 = 9007199254740991
 
 // Limits is the wanted state of a container's resources. Nil means "not set":
@@ -20,7 +21,7 @@ type Limits struct {
 }
 
 // DeviceRule allows access to device nodes. A device list is "deny all, then
-// these".
+// these" (admin-guide/cgroup-v1/devices; with v2 a program of bpf(2) says the same).
 type DeviceRule struct {
 	Block                bool  // else character
 	Major, Minor         int64 // AnyNumber: every one
@@ -31,7 +32,8 @@ type DeviceRule struct {
 const AnyNumber int64 = -1
 
 // DefaultDevices is what every container may use: null, zero, full, random,
-// urandom, tty, ptmx, fuse and terminals.
+// urandom, tty, ptmx, fuse and terminals, by their numbers (admin-guide/devices.txt).
+// The slice is the caller's.
 func DefaultDevices() []DeviceRule {
 	rules := make([]DeviceRule, 0, 12)
 	for _, number := range [][2]int64{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 2}, {10, 229}, {136, AnyNumber}} {

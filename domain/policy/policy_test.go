@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"math"
 	"math/bits"
 	"testing"
 
@@ -133,4 +134,96 @@ func TestDefaultDevices(t *testing.T) {
 		assert.False(t, rule.Read || rule.Write, "made, not opened")
 		assert.True(t, rule.MakeNod)
 	}
+}
+
+// TestRangesDoNotComeRound: what lies behind the last id of the host is not mapped,
+// and above all not to its root.
+func TestRangesDoNotComeRound(t *testing.T) {
+	m := policy.IDMap{Users: []policy.IDRange{{Start: 0, Target: math.MaxUint32 - 1, Count: 10}, {Start: 5, Target: 7, Count: 1}}}
+	for id, want := range map[uint32]uint32{0: math.MaxUint32 - 1, 1: math.MaxUint32, 5: 7} {
+		got, ok := m.HostUser(id)
+		assert.True(t, ok, "id %d", id)
+		assert.Equal(t, want, got)
+	}
+	for _, id := range []uint32{2, 4, 9, 10, math.MaxUint32} {
+		_, ok := m.HostUser(id)
+		assert.False(t, ok, "id %d", id)
+	}
+}
+
+// TestUnknownCapabilitiesCountForNothing: a name that is none stands for no number,
+// so not for the 0 of chown.
+func TestUnknownCapabilitiesCountForNothing(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		wish := policy.Capabilities{Policy: policy.CapAllow, States: map[string]bool{"no_such": on, "CHOWN": on, "": on}}
+		kept, _ := wish.Set(everything)
+		assert.Equal(t, everything, kept)
+		wish.Policy = policy.CapDeny
+		kept, inheritable := wish.Set(everything)
+		assert.Zero(t, kept|inheritable)
+	}
+	assert.False(t, policy.Capabilities{Policy: policy.CapAllow}.Keeps("no_such", everything))
+}
+
+// FuzzIDMap: what Normalize takes is sorted, maps root, loses no range, is left
+// alone the second time, and maps every id as the ranges it was made of do.
+func FuzzIDMap(f *testing.F) {
+	f.Add(uint32(0), uint32(100000), uint32(1000), uint32(1000), uint32(5), uint32(1), uint32(1000))
+	f.Add(uint32(0), uint32(math.MaxUint32), uint32(2), uint32(1), uint32(0), uint32(0), uint32(1))
+	f.Add(uint32(7), uint32(7), uint32(7), uint32(0), uint32(9), uint32(7), uint32(9))
+	f.Fuzz(func(t *testing.T, start1, target1, count1, start2, target2, count2, id uint32) {
+		ranges := []policy.IDRange{{Start: start1, Target: target1, Count: count1}, {Start: start2, Target: target2, Count: count2}}
+		wish := policy.IDMap{Users: ranges, Groups: ranges}
+		sorted, err := wish.Normalize()
+		if err != nil {
+			assert.ErrorIs(t, err, fault.UnsupportedConfig)
+			assert.NotZero(t, min(start1, start2), "the only thing that can be wrong with it")
+			return
+		}
+		assert.Zero(t, sorted.Users[0].Start)
+		assert.LessOrEqual(t, sorted.Users[0].Start, sorted.Users[1].Start)
+		assert.ElementsMatch(t, ranges, sorted.Users)
+		again, err := sorted.Normalize()
+		assert.NoError(t, err)
+		assert.Equal(t, sorted, again)
+		got, ok := sorted.HostUser(id)
+		fits := func(r policy.IDRange) bool {
+			distance := uint64(id) - uint64(r.Start)
+			return id >= r.Start && distance < uint64(r.Count) && uint64(r.Target)+distance <= math.MaxUint32
+		}
+		assert.Equal(t, fits(ranges[0]) || fits(ranges[1]), ok)
+		if ok {
+			from := func(r policy.IDRange) bool { return fits(r) && got-r.Target == id-r.Start && got >= r.Target }
+			assert.True(t, from(ranges[0]) || from(ranges[1]))
+		}
+	})
+}
+
+func TestNamesOfPolicies(t *testing.T) {
+	for name, p := range map[string]policy.CapPolicy{"default": policy.CapDefault, "allow": policy.CapAllow, "deny": policy.CapDeny} {
+		assert.Equal(t, name, p.String())
+	}
+}
+
+// TestSetsOfNothing: a daemon that has no capability gives none,
+// whatever was wished.
+func TestSetsOfNothing(t *testing.T) {
+	states := map[string]bool{}
+	for name := range policy.CapNumbers {
+		states[name] = true
+	}
+	for _, p := range []policy.CapPolicy{policy.CapDefault, policy.CapAllow, policy.CapDeny} {
+		kept, inheritable := policy.Capabilities{Policy: p, States: states}.Set(0)
+		assert.Zero(t, kept|inheritable, p.String())
+	}
+}
+
+// TestAtMostAsManyRangesAsTheKernelTakes: the limit itself is fine.
+func TestAtMostAsManyRangesAsTheKernelTakes(t *testing.T) {
+	ranges := make([]policy.IDRange, 340)
+	for i := range ranges {
+		ranges[i] = policy.IDRange{Start: uint32(i), Target: uint32(i), Count: 1}
+	}
+	_, err := policy.IDMap{Users: ranges, Groups: ranges}.Normalize()
+	assert.NoError(t, err)
 }

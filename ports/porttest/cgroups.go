@@ -33,7 +33,7 @@ type CgroupsHarness struct {
 
 // TestCgroups checks a Cgroups and the groups it makes.
 func TestCgroups(t *testing.T, build func(t *testing.T) CgroupsHarness) {
-	run(t, build, []check[CgroupsHarness]{
+	run(t, build, slices.Concat([]check[CgroupsHarness]{
 		{"creates and opens", cgroupOpens},
 		{"does not open what is not there", cgroupOpenMissing},
 		{"replaces an empty leftover", cgroupLeftover},
@@ -52,9 +52,10 @@ func TestCgroups(t *testing.T, build func(t *testing.T) CgroupsHarness) {
 		{"removes once or twice", cgroupRemoves},
 		{"does not remove what lives", cgroupRemoveWaits},
 		{"sweeps", cgroupSweeps},
-	})
+	}, cgroupEdges))
 }
 
+// create makes a group that is killed and removed with the check, however it ends.
 func create(t *testing.T, h CgroupsHarness, name string) ports.Cgroup {
 	t.Helper()
 	group, err := h.Cgroups.Create(soon(t), h.Partition, name)
@@ -68,6 +69,7 @@ func create(t *testing.T, h CgroupsHarness, name string) ports.Cgroup {
 	return group
 }
 
+// used reads counters, which works at any time.
 func used(t *testing.T, group ports.Cgroup) usage.Usage {
 	t.Helper()
 	usage, err := group.Usage(soon(t))

@@ -2,6 +2,7 @@ package porttest
 
 import (
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestControllers(t *testing.T, build func(t *testing.T) ControllersHarness) 
 		need(t, h.Missing, "controllers")
 		return h
 	}
-	run(t, prepared, []check[ControllersHarness]{
+	run(t, prepared, slices.Concat(controllerEdges, []check[ControllersHarness]{
 		{"starts and reports the end", controllerStarts},
 		{"waits for Proceed", controllerWaits},
 		{"reports the exit status", controllerExitStatus},
@@ -78,9 +79,10 @@ func TestControllers(t *testing.T, build func(t *testing.T) ControllersHarness) 
 		{"serves the console", controllerConsole},
 		{"restarts init", controllerRestarts},
 		{"restarts init with new links", controllerRestartsWithLinks},
-	})
+	}))
 }
 
+// launch starts a controller. Its process ends when it holds nothing, or with the harness.
 func launch(t *testing.T, h ControllersHarness, order ports.Order) ports.Controller {
 	t.Helper()
 	controller, err := h.Controllers.Launch(soon(t), order.Identity)
@@ -90,6 +92,7 @@ func launch(t *testing.T, h ControllersHarness, order ports.Order) ports.Control
 	return controller
 }
 
+// adopt connects as a daemon that was started anew.
 func adopt(t *testing.T, from ports.Controllers, ref container.Controller) ports.Controller {
 	t.Helper()
 	controller, err := from.Adopt(soon(t), ref)
@@ -98,6 +101,7 @@ func adopt(t *testing.T, from ports.Controllers, ref container.Controller) ports
 	return controller
 }
 
+// closeHeld closes what was received.
 func closeHeld(held ports.Held) {
 	lone := []interface{ Close() error }{}
 	for _, file := range append(append(held.Terminals, held.Hosts...), held.Process, held.Network, held.Plan) {
@@ -110,6 +114,7 @@ func closeHeld(held ports.Held) {
 	}
 }
 
+// begin makes the first process, which waits for Proceed.
 func begin(t *testing.T, controller ports.Controller, order ports.Order) ports.Held {
 	t.Helper()
 	held, err := controller.Begin(soon(t), order)
@@ -158,6 +163,7 @@ func hungUp(t *testing.T, controller ports.Controller) {
 	}
 }
 
+// alive asks the control group, not the controller.
 func alive(t *testing.T, order ports.Order) bool {
 	t.Helper()
 	return used(t, order.Cgroup).Populated

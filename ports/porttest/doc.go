@@ -8,6 +8,15 @@
 // by feature name, and shows as a skip with that name. A nil hook that a
 // check needs is a skip as well. Suites test what the port's comments promise
 // and nothing else.
+//
+// Each suite is a list of checks, which share nothing: each has a harness of its own
+// and leaves nothing behind. The usual is in the file of the port, what is rare in
+// one that ends in _edges.go. A check that both pass although one is wrong is worse
+// than none, so a check looks behind the port with the harness's hooks (what the
+// kernel has, who lives in a group) rather than ask the port itself.
+//
+// With a context that has ended a port may do its work or refuse it, but nothing in
+// between: see over and refused.
 package porttest
 
 import (
@@ -34,6 +43,7 @@ type Child struct {
 	End     func()          // kills it if it still runs, and waits for Ended
 }
 
+// check is one promise. The name says what the thing does when it is kept.
 type check[H any] struct {
 	name string
 	run  func(t *testing.T, h H)

@@ -38,6 +38,7 @@ func TestHooks(t *testing.T, build func(t *testing.T) HooksHarness) {
 	})
 }
 
+// occasion has a name with a blank, which must arrive as one argument.
 func occasion(document string) ports.HookCall {
 	return ports.HookCall{Container: "vlx web", Operation: "start", Phase: "begin", Extra: "-", Document: document}
 }

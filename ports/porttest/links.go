@@ -47,7 +47,7 @@ type SeenLink struct {
 
 // TestLinks checks a Links.
 func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
-	run(t, build, []check[LinksHarness]{
+	run(t, build, slices.Concat([]check[LinksHarness]{
 		{"fills in names", linkNames},
 		{"keeps names that were given", linkGivenNames},
 		{"expands a pattern", linkPattern},
@@ -66,9 +66,10 @@ func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
 		{"finds an index again", linkIndex},
 		{"does not touch a successor", linkSuccessor},
 		{"goes with the namespace", linkGoesWithNamespace},
-	})
+	}, linkEdges))
 }
 
+// bridged is a link on the harness's bridge; last makes its address its own.
 func bridged(h LinksHarness, host, guest string, last byte) device.Link {
 	return device.Link{
 		Kind: device.Bridge, Source: h.Bridge, MAC: device.MAC{0x52, 0x54, 0, 1, 2, last},
@@ -76,6 +77,7 @@ func bridged(h LinksHarness, host, guest string, last byte) device.Link {
 	}
 }
 
+// names has the names chosen and gives them back with the check.
 func names(t *testing.T, h LinksHarness, links ...device.Link) []device.Link {
 	t.Helper()
 	named, err := h.Links.Name(soon(t), links)
@@ -85,6 +87,7 @@ func names(t *testing.T, h LinksHarness, links ...device.Link) []device.Link {
 	return named
 }
 
+// find is nil if there is no link of the name.
 func find(seen []SeenLink, name string) *SeenLink {
 	i := slices.IndexFunc(seen, func(l SeenLink) bool { return l.Name == name })
 	if i < 0 {
@@ -93,6 +96,7 @@ func find(seen []SeenLink, name string) *SeenLink {
 	return &seen[i]
 }
 
+// connect makes a link that is removed with the check; one that is gone by then is fine.
 func connect(t *testing.T, h LinksHarness, link device.Link, netns *os.File) int {
 	t.Helper()
 	index, err := h.Links.Connect(soon(t), link, netns)

@@ -39,6 +39,7 @@ func TestMachines(t *testing.T, build func(t *testing.T) MachinesHarness) {
 	})
 }
 
+// machine is a container whose controller is its init as well: the port does not mind.
 func machine(h MachinesHarness, name string, holder int) ports.Machine {
 	return ports.Machine{
 		Name: name, UUID: container.UUID{0xfe, 1, 15: name[len(name)-1]}, Partition: h.Partition,
@@ -150,6 +151,7 @@ func TestCgroupScopes(t *testing.T, build func(t *testing.T) ScopesHarness) {
 	})
 }
 
+// createIn makes a group in the unit of a process of its own.
 func createIn(t *testing.T, h ScopesHarness) (ports.Cgroup, Child) {
 	t.Helper()
 	scope, holder := h.Scope(t)

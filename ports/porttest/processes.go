@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -36,7 +37,7 @@ const (
 
 // TestProcesses checks a Processes.
 func TestProcesses(t *testing.T, build func(t *testing.T) ProcessesHarness) {
-	run(t, build, []check[ProcessesHarness]{
+	run(t, build, slices.Concat(processEdges, []check[ProcessesHarness]{
 		{"opens by pid and start", processOpens},
 		{"refuses another start", processOtherStart},
 		{"refuses what is gone", processGone},
@@ -51,9 +52,10 @@ func TestProcesses(t *testing.T, build func(t *testing.T) ProcessesHarness) {
 		{"no init control", processNoFifo},
 		{"init control", processFifo},
 		{"closing is not killing", processCloses},
-	})
+	}))
 }
 
+// open returns a handle that is closed with the check.
 func open(t *testing.T, h ProcessesHarness, child Child) ports.Process {
 	t.Helper()
 	process, err := h.Processes.Open(soon(t), child.PID, child.Start)

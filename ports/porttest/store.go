@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 
@@ -35,7 +36,7 @@ type StoreHarness struct {
 
 // TestStore checks a Store.
 func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
-	run(t, build, []check[StoreHarness]{
+	run(t, build, slices.Concat(storeEdges, []check[StoreHarness]{
 		{"starts empty", storeEmpty},
 		{"keeps definitions", storeKeepsDefinitions},
 		{"replaces a definition", storeReplaces},
@@ -52,7 +53,7 @@ func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
 		{"full disk keeps the old status", storeFullStatus},
 		{"first start since boot, once", storeFirstStart},
 		{"new boot", storeNewBoot},
-	})
+	}))
 }
 
 // storeNoUUID: one is made up each time, until it is saved or a status tells.
@@ -76,15 +77,17 @@ func storeNoUUID(t *testing.T, h StoreHarness) {
 	assert.Equal(t, first["web"].Config.UUID, saved["web"].Config.UUID)
 }
 
+// definition has what every codec of a harness keeps, and a UUID with the last byte.
 func definition(name string, last byte) *container.Definition {
 	uuid := container.UUID{1, 2, 3, 4, 5, 6, 0x47, 8, 0x89, 10, 11, 12, 13, 14, 15, last}
 	return &container.Definition{
-		Name: name, UUID: uuid, Title: "title of " + name, Memory: 65536, CurrentMemory: 65536, VCPUs: 1,
+		Name: name, UUID: uuid, Title: "title of " + name, Memory: 65536, CurrentMemory: 65536, VCPUs: 1, OnlineVCPUs: 1,
 		Arch: "x86_64", Init: container.Init{Path: "/sbin/init"},
 		OnPoweroff: "destroy", OnReboot: "restart", OnCrash: "destroy",
 	}
 }
 
+// status is that of a running container with everything set.
 func status(name string, last byte) *container.Status {
 	return &container.Status{
 		ID: 4711, State: lifecycle.Running, Reason: lifecycle.Booted, Definition: definition(name, last),
@@ -118,6 +121,7 @@ func loadDamaged(t *testing.T, store ports.Store) (found map[string]ports.Stored
 	return found, damaged
 }
 
+// storedName takes the name from whichever part there is.
 func storedName(t *testing.T, one ports.Stored) string {
 	t.Helper()
 	if one.Config != nil {
@@ -127,6 +131,7 @@ func storedName(t *testing.T, one ports.Stored) string {
 	return one.Status.Definition.Name
 }
 
+// sameDefinition compares what the harness promised to keep.
 func sameDefinition(t *testing.T, want, got *container.Definition) {
 	t.Helper()
 	require.NotNil(t, got)

@@ -31,6 +31,7 @@ func TestTerminals(t *testing.T, build func(t *testing.T) TerminalsHarness) {
 	})
 }
 
+// terminal opens one whose master is closed with the check.
 func terminal(t *testing.T, h TerminalsHarness) ports.Terminal {
 	t.Helper()
 	terminal, err := h.Terminals.Open(soon(t))
@@ -40,6 +41,7 @@ func terminal(t *testing.T, h TerminalsHarness) ports.Terminal {
 	return terminal
 }
 
+// attach opens a stream as a client's console does.
 func attach(t *testing.T, h TerminalsHarness, terminal ports.Terminal) io.ReadWriteCloser {
 	t.Helper()
 	stream, err := h.Terminals.Attach(soon(t), terminal.Path)
@@ -66,6 +68,7 @@ func expect(t *testing.T, from io.Reader, text string) {
 	}
 }
 
+// send writes everything: a terminal takes short texts whole.
 func send(t *testing.T, to io.Writer, text string) {
 	t.Helper()
 	n, err := io.WriteString(to, text)

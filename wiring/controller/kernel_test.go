@@ -107,7 +107,7 @@ func (h *kernelHost) controllers(t *testing.T) ports.Controllers {
 
 // mortal ends what it launched with the test: controllers are made to live on.
 type mortal struct {
-	ports.Controllers
+	*control.Controllers
 	t *testing.T
 }
 

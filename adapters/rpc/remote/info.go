@@ -55,7 +55,7 @@ func getInfo(ctx context.Context, r request, args *protocol.DomainGetInfoArgs) (
 	}
 	info := &protocol.DomainGetInfoRet{
 		State: uint8(stateNumber(s)), MaxMem: definition.Memory, Memory: definition.CurrentMemory,
-		NrVirtCPU: uint16(min(definition.VCPUs, math.MaxUint16)),
+		NrVirtCPU: uint16(min(definition.OnlineVCPUs, math.MaxUint16)),
 	}
 	if s.Shown().Active() {
 		info.Memory, info.CPUTime = used.Memory/1024, used.CPU

@@ -317,7 +317,7 @@ const cap1UUID, cap2UUID = "11111111-2222-4333-8444-555555555555", "22222222-222
 
 // running is the container of the recordings, running under the id.
 func running(id int) *container.Snapshot {
-	definition := &container.Definition{Name: "cap1", UUID: uuidOf(cap1UUID), Memory: 65536, CurrentMemory: 65536, VCPUs: 1}
+	definition := &container.Definition{Name: "cap1", UUID: uuidOf(cap1UUID), Memory: 65536, CurrentMemory: 65536, VCPUs: 1, OnlineVCPUs: 1}
 	return &container.Snapshot{
 		Identity: container.Identity{Name: "cap1", UUID: uuidOf(cap1UUID), ID: id},
 		State:    lifecycle.Running, Reason: lifecycle.Booted, Persistent: true,
@@ -326,7 +326,7 @@ func running(id int) *container.Snapshot {
 }
 
 func stopped(name, uuid string) *container.Snapshot {
-	definition := &container.Definition{Name: name, UUID: uuidOf(uuid), Memory: 65536, CurrentMemory: 32768, VCPUs: 2}
+	definition := &container.Definition{Name: name, UUID: uuidOf(uuid), Memory: 65536, CurrentMemory: 32768, VCPUs: 3, OnlineVCPUs: 2}
 	return &container.Snapshot{
 		Identity: container.Identity{Name: name, UUID: uuidOf(uuid), ID: container.NoID},
 		Config:   definition, Persistent: true,

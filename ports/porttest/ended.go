@@ -1,0 +1,30 @@
+package porttest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"virtlxcd/domain/fault"
+)
+
+// over is a context that has ended.
+func over() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// refused says whether a call with an ended context was given up. It may also have
+// been done all the same: what needs not wait need not look at the context. But one
+// that is given up says so by its kind (see package ports).
+func refused(t *testing.T, err error) bool {
+	t.Helper()
+	if err == nil {
+		return false
+	}
+	kind := fault.KindOf(err)
+	assert.True(t, kind == fault.Aborted || kind == fault.Timeout, "kind %s of: %v", kind, err)
+	return true
+}
