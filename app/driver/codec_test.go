@@ -3,6 +3,7 @@ package driver_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"virtlxcd/domain/container"
 	"virtlxcd/domain/fault"
@@ -14,8 +15,16 @@ import (
 // UUIDs come from entropy, as the port wants it.
 type codec struct{ entropy ports.Entropy }
 
+const maxDocument = 16 << 10
+
 func (c codec) parse(document string) (*container.Definition, error) {
+	if len(document) > maxDocument {
+		return nil, fault.New(fault.Malformed, fault.API, "too large")
+	}
 	definition := &container.Definition{}
+	if _, printed, found := strings.Cut(document, "\n"); found {
+		document = printed
+	}
 	if err := json.Unmarshal([]byte(document), definition); err != nil {
 		return nil, fault.Wrap(err, fault.Malformed, "cannot parse")
 	}
@@ -45,8 +54,16 @@ func (c codec) ParseStored(string) (*container.Definition, ports.Drawn, error) {
 	return nil, ports.Drawn{}, fault.NotImplemented
 }
 
+// Format says in a line of its own how it was asked.
 func (c codec) Format(definition *container.Definition, how ports.Format) string {
-	return fmt.Sprintf("%s '%s' id=%d inactive=%t secure=%t", definition.Name, definition.Description, how.ID, how.Inactive, how.Secure)
+	return fmt.Sprintf("%s '%s' id=%d inactive=%t secure=%t\n", definition.Name, definition.Description, how.ID, how.Inactive, how.Secure) +
+		document(definition)
+}
+
+// asked is the line of Format.
+func asked(document string) string {
+	line, _, _ := strings.Cut(document, "\n")
+	return line
 }
 
 func (c codec) Metadata(element, prefix, namespace string) (container.Metadata, error) {

@@ -1,6 +1,7 @@
 package driver_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -43,7 +44,7 @@ func TestDefineWhileRunning(t *testing.T) {
 		} {
 			text, err := r.client.Definition(r.ctx, named("web"), view)
 			require.NoError(t, err)
-			assert.Equal(t, want, text)
+			assert.Equal(t, want, asked(text))
 		}
 		require.NoError(t, r.client.Destroy(r.ctx, named("web")))
 		assert.Equal(t, "shutoff destroyed persistent", r.state("web"))
@@ -200,6 +201,8 @@ func TestMetadataRefusals(t *testing.T) {
 			{"off", ports.MetadataKey{Kind: ports.Element, Namespace: "urn:a"}, text("<x/>"), fault.InvalidArgument, "key in virDomainSetMetadata must not be NULL"},
 			{"off", ports.MetadataKey{Kind: 7}, text("x"), fault.InvalidArgument, "unknown metadata type '7'"},
 			{"off", ports.MetadataKey{Kind: ports.Element, Namespace: "urn:a", Prefix: "a"}, text("x"), fault.Malformed, "no element"},
+			{"off", ports.MetadataKey{}, text(strings.Repeat("x", maxDocument)), fault.Malformed, "too large"},
+			{"transient", ports.MetadataKey{}, text(strings.Repeat("x", maxDocument)), fault.Malformed, "too large"},
 			{"off", ports.MetadataKey{Live: true}, text("x"), fault.WrongState, "domain is not running"},
 			{"transient", ports.MetadataKey{Persistent: true}, text("x"), fault.WrongState, "transient domains do not have any persistent config"},
 			{"none", ports.MetadataKey{}, text("x"), fault.NotFound, "No domain with matching name 'none'"},

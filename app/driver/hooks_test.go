@@ -19,7 +19,7 @@ import (
 func (r *rig) hooked() (calls []string) {
 	for _, c := range r.host.HookCalls() {
 		assert.Equal(r.t, "-", c.Extra)
-		calls = append(calls, fmt.Sprintf("%s %s %s: %s", c.Container, c.Operation, c.Phase, c.Document))
+		calls = append(calls, fmt.Sprintf("%s %s %s: %s", c.Container, c.Operation, c.Phase, asked(c.Document)))
 	}
 	return calls
 }

@@ -134,17 +134,18 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 	if err != nil {
 		return err
 	}
-	config, live := before.Config, before.Live
+	config, live, err := d.edited(before, scope, edit)
+	if err != nil {
+		return err
+	}
 	if scope.config {
 		defer d.reloads.touch(e.Name)
-		config = edit(config)
 		if err := d.ports.Store.SaveDefinition(ctx, config); err != nil {
 			d.restoreDefinition(ctx, e)
 			return err
 		}
 	}
 	if scope.live {
-		live = edit(live)
 		if err := d.saveLive(ctx, e, live); err != nil {
 			if scope.config {
 				d.restoreDefinition(ctx, e)
@@ -157,6 +158,31 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 		Kind: ports.MetadataEvent, Container: shown.Identity, Metadata: which.Kind, Namespace: which.Namespace,
 	})
 	return nil
+}
+
+// edited returns both definitions as they are to be. One that could not be read back,
+// because it has grown too large, is refused: the next daemon would lose the container.
+func (d *Driver) edited(before *container.Snapshot, scope scope, edit func(*container.Definition) *container.Definition) (config, live *container.Definition, err error) {
+	config, live = before.Config, before.Live
+	if scope.config {
+		config = edit(config)
+		if err := d.readable(config); err != nil {
+			return nil, nil, err
+		}
+	}
+	if scope.live {
+		live = edit(live)
+		if err := d.readable(live); err != nil {
+			return nil, nil, err
+		}
+	}
+	return config, live, nil
+}
+
+func (d *Driver) readable(definition *container.Definition) error {
+	text := d.ports.Codec.Format(definition, ports.Format{ID: container.NoID, Inactive: true})
+	_, err := d.ports.Codec.Parse(text)
+	return err
 }
 
 // saveLive makes definition the one that a new daemon finds running.
