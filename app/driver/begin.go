@@ -13,15 +13,15 @@ import (
 
 // makePlan comes after the control group: the plan mounts the group's own directories.
 func (s *start) makePlan(context.Context) (err error) {
-	s.plan, err = s.driver.planFor(s.live, s.facts, s.run.cgroup, len(s.files))
+	s.plan, err = s.driver.planFor(s.live, s.facts, s.run.cgroup)
 	return err
 }
 
 // planFor is pure but for the question where the group is. The same definition, facts
 // and group give the same plan, so errors of a restart can be explained later, when
 // only the index of an operation is known.
-func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup ports.Cgroup, files int) (launch.Plan, error) {
-	request := launch.Request{Definition: live, Facts: facts, Files: files}
+func (d *Driver) planFor(live *container.Definition, facts *host.Facts, cgroup ports.Cgroup) (launch.Plan, error) {
+	request := launch.Request{Definition: live, Facts: facts}
 	if entry, ok := cgroup.(ports.CgroupEntry); ok {
 		for _, dir := range entry.Mounts() {
 			request.Cgroups = append(request.Cgroups, launch.CgroupDir(dir))

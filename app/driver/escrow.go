@@ -91,7 +91,7 @@ func (d *Driver) restoreOrder(ctx context.Context, who container.Identity, r *ru
 	if err != nil {
 		return order
 	}
-	plan, err := d.planFor(r.status.Definition, facts, r.cgroup, 0)
+	plan, err := d.planFor(r.status.Definition, facts, r.cgroup)
 	if err != nil {
 		d.log.Warn("cannot plan a restart from inside", "container", who.Name, "error", err)
 		return order

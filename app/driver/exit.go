@@ -120,7 +120,7 @@ func (d *Driver) explain(ctx context.Context, live *container.Definition, r *run
 	if err != nil {
 		return failure
 	}
-	plan, err := d.planFor(live, facts, r.cgroup, 0)
+	plan, err := d.planFor(live, facts, r.cgroup)
 	if err != nil {
 		return failure
 	}

@@ -15,7 +15,6 @@ type Request struct {
 	Definition *container.Definition
 	Facts      *host.Facts
 	Cgroups    []CgroupDir
-	Files      int // handed to init from descriptor 3 on
 }
 
 // CgroupDir is the container's own directory in one hierarchy.
