@@ -26,15 +26,11 @@ func TestEveryCallHangsOnce(t *testing.T) {
 		u := useCases[name]
 		all, _ := calls(t, u, true)
 		for _, c := range all {
-			if endless(c.op) || c.op == "HostInfo.Facts" {
+			// Of what a start can do without it waits as long as there is time for all.
+			if endless(c.op) || c.op == "HostInfo.Facts" || dispensable[c.op] {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s, %s %d", name, c.op, c.nth), func(t *testing.T) {
-				if dispensable[c.op] {
-					t.Skip("waiting for it is all the time there is")
-				}
-				startHangs(t, u, c)
-			})
+			t.Run(fmt.Sprintf("%s, %s %d", name, c.op, c.nth), func(t *testing.T) { startHangs(t, u, c) })
 		}
 	}
 }
