@@ -11,49 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// children lists the groups directly inside dir, whose only directories they are. A
-// directory that has vanished has none.
-func children(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !vanished(err) {
-		return nil, err
-	}
-	var found []string
-	for _, entry := range entries {
-		if entry.IsDir() {
-			found = append(found, dir+"/"+entry.Name())
-		}
-	}
-	return found, nil
-}
-
-// members lists the processes in dir and below. Processes of a foreign pid
-// namespace show as 0 and are left out. A threaded group has no list: its
-// processes are in that of its parent (cgroup-v2, "Threads"). Groups that come and go
-// meanwhile may be missed. The error is an errno.
-func members(dir string) ([]int, error) {
-	text, err := readList(dir + "/cgroup.procs")
-	if vanished(err) {
-		return nil, nil
-	}
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, err
-	}
-	pids := parsePIDs(text)
-	below, err := children(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, child := range below {
-		more, err := members(child)
-		if err != nil {
-			return nil, err
-		}
-		pids = append(pids, more...)
-	}
-	return pids, nil
-}
-
 // parsePIDs reads a list of numbers, one to a line. Others than processes of this pid
 // namespace are passed over.
 func parsePIDs(text string) []int {

@@ -83,35 +83,6 @@ func (g *Group) waitEmpty(ctx context.Context, dir string, pause *pauses) error 
 // inUse: processes (EBUSY) or other groups (ENOTEMPTY, on some kernels EBUSY too).
 func inUse(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) }
 
-// removeTree removes a group and those inside, deepest first. What is gone is
-// fine. Files in it are the kernel's and go with it. It ends at the first group that
-// is in use, with the errno; those that went before stay gone.
-func removeTree(dir string) error {
-	err := unix.Rmdir(dir)
-	if err == nil || vanished(err) {
-		return nil
-	}
-	if !inUse(err) {
-		return err
-	}
-	inside, listing := children(dir)
-	if listing != nil {
-		return listing
-	}
-	if len(inside) == 0 {
-		return err
-	}
-	for _, child := range inside {
-		if err := removeTree(child); err != nil {
-			return err
-		}
-	}
-	if err := unix.Rmdir(dir); err != nil && !vanished(err) {
-		return err
-	}
-	return nil
-}
-
 // Sweep: see ports.Cgroups. It looks into standard partitions, those with the
 // partition suffix and the service manager's slices, and takes nothing but
 // groups, and scopes with a group, named like a container's. What resists is left and

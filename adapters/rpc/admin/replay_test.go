@@ -34,7 +34,10 @@ func TestRecordings(t *testing.T) {
 		"admin-client-info": withClient,
 		"admin-client-disconnect": func(t *testing.T, s *stage) {
 			withClient(t, s)
-			t.Cleanup(func() { assert.Nil(t, s.main.Session(recordedID)) })
+			t.Cleanup(func() {
+				synctest.Wait() // the answer is sent before the client is gone
+				assert.True(t, s.main.Session(recordedID) == nil)
+			})
 		},
 		"admin-daemon-log-outputs":  nil,
 		"admin-srv-clients-info":    nil,
