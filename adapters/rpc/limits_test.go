@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,28 +207,25 @@ func TestSilentClientsMakeRoom(t *testing.T) {
 func TestOccupied(t *testing.T) {
 	options := DefaultOptions()
 	options.MaxClients = 1
-	var occupied, calls atomic.Int64
-	options.Occupied = func(delta int) {
-		occupied.Add(int64(delta))
-		calls.Add(1)
-	}
+	told := make(chan int, 8)
+	options.Occupied = func(delta int) { told <- delta }
 	options.Admit = func(access.Caller) error { return nil }
 	bench := newBench(options)
 	path := bench.listen(t, Socket{Authenticate: true})
 	first := dial(t, path)
 	first.call(procEcho, 1)
 	first.receive()
-	assert.EqualValues(t, 1, occupied.Load(), "also without authentication")
+	assert.Equal(t, 1, <-told, "also without authentication")
 	second := dial(t, path)
 	second.hasNoPlace()
-	assert.EqualValues(t, 1, occupied.Load(), "waiting is not being served")
+	assert.Empty(t, told, "waiting is not being served")
 	first.conn.Close()
 	second.reply(1)
-	assert.EqualValues(t, 1, occupied.Load())
+	assert.Zero(t, <-told+<-told, "one goes and one comes, in either order")
 	second.conn.Close()
 	require.NoError(t, bench.server.Close(t.Context()))
-	assert.EqualValues(t, 0, occupied.Load())
-	assert.EqualValues(t, 4, calls.Load())
+	assert.Equal(t, -1, <-told)
+	assert.Empty(t, told)
 }
 
 // Who is turned away was never there.
