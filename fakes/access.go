@@ -10,13 +10,15 @@ import (
 	"virtlxcd/ports"
 )
 
-// Access allows everything that was not denied.
+// Access allows everything that was not denied. A permission is denied to all callers
+// alike; who asked shows in Asked.
 type Access struct{ host *Host }
 
 // NewAccess returns the port.
 func NewAccess(host *Host) *Access { return &Access{host} }
 
-// Check answers and remembers the question.
+// Check answers and remembers the question. A denied one is a fault of kind
+// AccessDenied. A call that an injected fault prevented was not asked.
 func (a *Access) Check(ctx context.Context, caller access.Caller, permission access.Permission, object ports.AccessObject) error {
 	return a.host.do(ctx, "Access.Check", func() error {
 		a.host.asked = append(a.host.asked, fmt.Sprintf("%d %s %s", caller.UID, permission, object.Name))
@@ -27,7 +29,8 @@ func (a *Access) Check(ctx context.Context, caller access.Caller, permission acc
 	})
 }
 
-// Deny takes a right from everyone.
+// Deny takes a right from everyone. It counts from the next Check on; what was begun
+// goes on.
 func (h *Host) Deny(permission access.Permission) {
 	h.look(func() { h.denied[permission] = true })
 }

@@ -12,7 +12,8 @@ type Auditor struct{ host *Host }
 // NewAuditor returns the port.
 func NewAuditor(host *Host) *Auditor { return &Auditor{host} }
 
-// Record adds a line to the trail.
+// Record adds a line to the trail. It is no op: it takes no context and cannot fail, so
+// no fault can be injected.
 func (a *Auditor) Record(record audit.Record) {
 	a.host.look(func() { a.host.audited = append(a.host.audited, record) })
 }

@@ -13,15 +13,19 @@ import (
 	"virtlxcd/ports"
 )
 
-// group is one control group.
+// group is one control group. There is one hierarchy, as with version 2 alone, and a
+// group is at its path ("/machine/web"). Partitions are no groups of their own: nothing
+// lives in them.
 type group struct {
 	path    string
 	limits  policy.Limits
 	devices []policy.DeviceRule
+	// By pid.
 	members map[int]*process
 	frozen  bool
-	cpu     uint64
-	oom     uint64
+	// Nanoseconds, and how many members the kernel killed for lack of memory.
+	cpu uint64
+	oom uint64
 }
 
 // Cgroups makes control groups on the Host.
@@ -30,7 +34,9 @@ type Cgroups struct{ host *Host }
 // NewCgroups returns the port.
 func NewCgroups(host *Host) *Cgroups { return &Cgroups{host} }
 
-// Create makes the group partition/name.
+// Create makes the group partition/name. A leftover is replaced as a whole, so its
+// limits and counters do not come back. Handles on it are handles on the new group from
+// then on, as they go by the path.
 func (c *Cgroups) Create(ctx context.Context, partition, name string) (made ports.Cgroup, err error) {
 	at := path.Join("/", partition, name)
 	err = c.host.do(ctx, "Cgroups.Create", func() error {
@@ -47,7 +53,7 @@ func (c *Cgroups) Create(ctx context.Context, partition, name string) (made port
 	return made, nil
 }
 
-// Open finds a group.
+// Open finds a group. It keeps nothing open, so there is nothing to close.
 func (c *Cgroups) Open(ctx context.Context, at string) (found ports.Cgroup, err error) {
 	err = c.host.do(ctx, "Cgroups.Open", func() error {
 		if c.host.groups[at] == nil {
@@ -60,7 +66,9 @@ func (c *Cgroups) Open(ctx context.Context, at string) (found ports.Cgroup, err 
 }
 
 // Sweep looks at all groups of the host but those of units, which are the service
-// manager's. Keep is called without the lock.
+// manager's. Keep is called without the lock. Keep may look at the Host itself. A group
+// that is filled between the look and the removal would be lost: the driver sweeps
+// while it recovers, when nobody starts anything.
 func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) (removed []string, err error) {
 	var empty []string
 	err = c.host.do(ctx, "Cgroups.Sweep", func() error {
@@ -90,7 +98,8 @@ type Cgroup struct {
 // Path is below the partition.
 func (c *Cgroup) Path() string { return c.path }
 
-// here runs effect on the group; NotFound if it is gone.
+// here runs effect on the group; NotFound if it is gone. Effect is called with the host
+// locked.
 func (c *Cgroup) here(ctx context.Context, op string, effect func(g *group) error) error {
 	return c.host.do(ctx, op, func() error {
 		g := c.host.groups[c.path]
@@ -101,7 +110,8 @@ func (c *Cgroup) here(ctx context.Context, op string, effect func(g *group) erro
 	})
 }
 
-// Apply keeps wishes; what is unlimited is kept as nil.
+// Apply keeps wishes; what is unlimited is kept as nil. All is checked before anything
+// is kept, so a refused wish leaves the limits as they were, which the port promises.
 func (c *Cgroup) Apply(ctx context.Context, wish policy.Limits) error {
 	return c.here(ctx, "Cgroup.Apply", func(g *group) error {
 		if missing := c.host.lacks(wish); missing != "" {
@@ -116,8 +126,10 @@ func (c *Cgroup) Apply(ctx context.Context, wish policy.Limits) error {
 }
 
 // impossible names a wish that no kernel takes (admin-guide/cgroup-v2): a period is
-// between a millisecond and a second, a quota no less than a millisecond, and a list
-// of processors has numbers, commas and dashes.
+// between a millisecond and a second, a quota no less than a millisecond, and a list of
+// processors has numbers, commas and dashes. The real adapter leaves these checks to
+// the kernel; here they stand for its EINVAL, so that a start or a change of limits can
+// fail late without an injected fault.
 func impossible(wish *policy.Limits) string {
 	const shortest, longest = 1000, 1_000_000 // microseconds
 	switch {
@@ -131,7 +143,9 @@ func impossible(wish *policy.Limits) string {
 	return ""
 }
 
-// lacks names a controller that the wish needs and the host has not.
+// lacks names a controller that the wish needs and the host has not. In the order of
+// names, so that of several the same is named each time. Block weights need none:
+// MissController does not know one for them.
 func (h *Host) lacks(wish policy.Limits) string {
 	needs := map[string]bool{
 		"memory": wish.MemoryHard != nil || wish.MemorySoft != nil || wish.SwapHard != nil,
@@ -148,7 +162,8 @@ func (h *Host) lacks(wish policy.Limits) string {
 }
 
 // merge keeps wishes one by one, as the files of a control group do. What stands for
-// "no limit" is kept as nil, which is how it is read back.
+// "no limit" is kept as nil, which is how it is read back. An empty list of processors
+// is no wish. The copies of both sides share nothing.
 func merge(have *policy.Limits, wish policy.Limits) {
 	mergeSize(&have.MemoryHard, wish.MemoryHard)
 	mergeSize(&have.MemorySoft, wish.MemorySoft)
@@ -166,7 +181,8 @@ func merge(have *policy.Limits, wish policy.Limits) {
 	}
 }
 
-// mergeSize is mergeValue for a size, which may be unlimited.
+// mergeSize is mergeValue for a size, which may be unlimited. Whatever is
+// policy.Unlimited or more counts as that, in KiB.
 func mergeSize(have **uint64, wish *uint64) {
 	mergeValue(have, wish)
 	if wish != nil && *wish >= policy.Unlimited {
@@ -181,7 +197,8 @@ func mergeValue[T any](have **T, wish *T) {
 	}
 }
 
-// AllowDevices keeps the list.
+// AllowDevices keeps the list. It is printed by its length and seen by Host.Devices,
+// but never consulted: no process of the fakes opens a device.
 func (c *Cgroup) AllowDevices(ctx context.Context, rules []policy.DeviceRule) error {
 	return c.here(ctx, "Cgroup.AllowDevices", func(g *group) error {
 		g.devices = slices.Clone(rules)
@@ -196,7 +213,9 @@ const (
 	memoryEach = 1 << 20   // bytes
 )
 
-// Usage advances the processor time by a fixed amount per process.
+// Usage advances the processor time by a fixed amount per process. So a test can tell
+// how often it was called, and that frozen processes use nothing. Three quarters are
+// user time; there is swap, and none of it used.
 func (c *Cgroup) Usage(ctx context.Context) (used usage.Usage, err error) {
 	err = c.here(ctx, "Cgroup.Usage", func(g *group) error {
 		members := uint64(len(g.members))
@@ -212,7 +231,9 @@ func (c *Cgroup) Usage(ctx context.Context) (used usage.Usage, err error) {
 	return used, err
 }
 
-// Freeze keeps signals from being delivered and input from being read.
+// Freeze keeps signals from being delivered and input from being read. It is at once:
+// there is nothing to wait for. Members that come later are frozen as well, so a
+// Proceed waits for the thaw.
 func (c *Cgroup) Freeze(ctx context.Context) error {
 	return c.here(ctx, "Cgroup.Freeze", func(g *group) error {
 		g.frozen = true
@@ -220,7 +241,9 @@ func (c *Cgroup) Freeze(ctx context.Context) error {
 	})
 }
 
-// Thaw delivers what came meanwhile.
+// Thaw delivers what came meanwhile. Processes in the order of their birth, signals in
+// the order in which they came; those after the one that ended a process are dropped.
+// What was typed is read after the signals.
 func (c *Cgroup) Thaw(ctx context.Context) error {
 	return c.here(ctx, "Cgroup.Thaw", func(g *group) error {
 		g.frozen = false
@@ -240,7 +263,8 @@ func (c *Cgroup) Thaw(ctx context.Context) error {
 	})
 }
 
-// processes returns the members by pid.
+// processes returns the members by pid. It is a copy: members leave the group while it
+// is gone through.
 func (g *group) processes() []*process {
 	members := make([]*process, 0, len(g.members))
 	for _, p := range g.members {
@@ -250,7 +274,8 @@ func (g *group) processes() []*process {
 	return members
 }
 
-// each signals every member; a group that is gone has none.
+// each signals every member; a group that is gone has none. So it does not go by here,
+// which answers NotFound.
 func (c *Cgroup) each(ctx context.Context, op string, signum int) error {
 	return c.host.do(ctx, op, func() error {
 		if g := c.host.groups[c.path]; g != nil {
@@ -267,12 +292,14 @@ func (c *Cgroup) Signal(ctx context.Context, signum int) error {
 	return c.each(ctx, "Cgroup.Signal", signum)
 }
 
-// Kill leaves the group frozen if it was.
+// Kill leaves the group frozen if it was. The end of an init ends its container,
+// reports included, before the call returns.
 func (c *Cgroup) Kill(ctx context.Context) error {
 	return c.each(ctx, "Cgroup.Kill", sigKILL)
 }
 
-// Remove waits for the group to become empty.
+// Remove waits for the group to become empty. The host is not locked meanwhile. Groups
+// below it stay; those of a unit go with the unit.
 func (c *Cgroup) Remove(ctx context.Context) error {
 	return c.host.do(ctx, "Cgroup.Remove", func() error {
 		empty := func() bool {
@@ -287,12 +314,13 @@ func (c *Cgroup) Remove(ctx context.Context) error {
 	})
 }
 
-// MissController makes the host lack a cgroup controller: "memory", "cpu",
-// "cpuset" or "pids".
+// MissController makes the host lack a cgroup controller: "memory", "cpu", "cpuset" or
+// "pids". Wishes that need it are refused from then on, also after Boot; limits that
+// were set before stay.
 func (h *Host) MissController(name string) { h.look(func() { h.partial[name] = true }) }
 
-// AddGroup makes a control group in which nothing lives, as a daemon that died
-// leaves one.
+// AddGroup makes a control group in which nothing lives, as a daemon that died leaves
+// one. For a path at which there is none: members of another would be forgotten.
 func (h *Host) AddGroup(at string) {
 	h.look(func() {
 		at = path.Clean("/" + strings.TrimPrefix(at, "/"))
@@ -300,7 +328,8 @@ func (h *Host) AddGroup(at string) {
 	})
 }
 
-// Limits tells what a group has; the zero value if there is no such group.
+// Limits tells what a group has; the zero value if there is no such group. What is
+// unlimited is nil. The pointers are the caller's.
 func (h *Host) Limits(at string) (limits policy.Limits) {
 	h.look(func() {
 		if g := h.groups[at]; g != nil {
@@ -311,7 +340,7 @@ func (h *Host) Limits(at string) (limits policy.Limits) {
 	return limits
 }
 
-// Devices tells what a group may use.
+// Devices tells what a group may use. Nil until a list was set.
 func (h *Host) Devices(at string) (rules []policy.DeviceRule) {
 	h.look(func() {
 		if g := h.groups[at]; g != nil {

@@ -17,7 +17,8 @@ type Controllers struct{ host *Host }
 // this one left.
 func NewControllers(host *Host) *Controllers { return &Controllers{host} }
 
-// Launch starts a process and connects to it.
+// Launch starts a process and connects to it. When a fault strikes after that, the
+// connection is closed, and the process ends for want of anything to do.
 func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (made ports.Controller, err error) {
 	err = c.host.do(ctx, "Controllers.Launch", func() error {
 		made = c.host.connect(c.host.newKeeper(identity))
@@ -26,7 +27,8 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 	return kept(made, err)
 }
 
-// Adopt connects to a process that runs, and cuts an older connection.
+// Adopt connects to a process that runs, and cuts an older connection. The reference
+// must fit in all its parts: at the same socket there may be another process.
 func (c *Controllers) Adopt(ctx context.Context, ref container.Controller) (found ports.Controller, err error) {
 	err = c.host.do(ctx, "Controllers.Adopt", func() error {
 		k := c.host.keepers[ref.Socket]
@@ -39,8 +41,9 @@ func (c *Controllers) Adopt(ctx context.Context, ref container.Controller) (foun
 	return kept(found, err)
 }
 
-// Sweep looks at all processes that no daemon is connected to. Mine is called
-// without the lock.
+// Sweep looks at all processes that no daemon is connected to. Mine is called without
+// the lock. Reports that wait there keep none of them alive: no status leads to it, so
+// nobody will ask.
 func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) (ended []string, err error) {
 	var idle []*keeper
 	err = c.host.do(ctx, "Controllers.Sweep", func() error {
@@ -61,10 +64,13 @@ func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) 
 	return ended, err
 }
 
-// backlog is how many reports may wait for a daemon that does not read them.
+// backlog is how many reports may wait for a daemon that does not read them. Telling
+// happens with the host locked, so a full channel could only be waited for in vain; it
+// panics instead.
 const backlog = 1024
 
-// Controller is a daemon's connection to a controller process.
+// Controller is a daemon's connection to a controller process. Its fields are guarded
+// by the Host's lock, but ref and the channel itself never change.
 type Controller struct {
 	host    *Host
 	keeper  *keeper
@@ -74,7 +80,9 @@ type Controller struct {
 	closed  bool
 }
 
-// connect makes the connection and repeats what was not acknowledged.
+// connect makes the connection and repeats what was not acknowledged. There is one
+// daemon at a time: an older connection is cut first, and with it what it had begun and
+// not let go on.
 func (h *Host) connect(k *keeper) *Controller {
 	if k.daemon != nil {
 		k.daemon.cut()
@@ -89,7 +97,9 @@ func (h *Host) connect(k *keeper) *Controller {
 	return c
 }
 
-// cut ends the connection; the process goes on.
+// cut ends the connection; the process goes on. It is called with the host locked: by
+// Close, by the death of either side, by the next connection. The second time does
+// nothing. Reports that wait in the channel can still be received.
 func (c *Controller) cut() {
 	if c.closed {
 		return
@@ -104,7 +114,8 @@ func (c *Controller) cut() {
 	}
 }
 
-// tell sends a report with fresh descriptors of what runs again.
+// tell sends a report with fresh descriptors of what runs again. Each telling has its
+// own, as each receiver closes them. A guest that has ended since has none.
 func (c *Controller) tell(report ports.Report) {
 	again := report.Kind == ports.ReportRestarted || report.Kind == ports.ReportRestartNeedsLinks
 	if g := c.keeper.guests[report.Container]; again && g != nil {
@@ -123,7 +134,7 @@ func (c *Controller) Ref() container.Controller { return c.ref }
 // Reports is closed when the process is gone and by Close.
 func (c *Controller) Reports() <-chan ports.Report { return c.reports }
 
-// Close closes the descriptors in reports that nobody took.
+// Close closes the descriptors in reports that nobody took. It may be called twice.
 func (c *Controller) Close() error {
 	c.host.look(c.cut)
 	for report := range c.reports {
@@ -132,7 +143,8 @@ func (c *Controller) Close() error {
 	return nil
 }
 
-// keptHeld is kept for a set of descriptors.
+// keptHeld is kept for a set of descriptors. With an error the caller gets none, so
+// nobody else would close them.
 func keptHeld(held ports.Held, err error) (ports.Held, error) {
 	if err != nil {
 		closeHeld(held)
@@ -141,7 +153,7 @@ func keptHeld(held ports.Held, err error) (ports.Held, error) {
 	return held, nil
 }
 
-// closeHeld closes all that is there.
+// closeHeld closes all that is there. Files that were closed before do not matter.
 func closeHeld(held ports.Held) {
 	for _, file := range slices.Concat(held.Terminals, held.Hosts) {
 		_ = file.Close()
@@ -151,7 +163,8 @@ func closeHeld(held ports.Held) {
 	}
 }
 
-// call runs effect if the process lives and listens.
+// call runs effect if the process lives and listens. Kind Failed if not, as when the
+// other end of a socket is gone. Effect is called with the host locked.
 func (c *Controller) call(ctx context.Context, op string, effect func(k *keeper) error) error {
 	return c.host.do(ctx, op, func() error {
 		if c.closed || c.keeper.dead() {
@@ -161,7 +174,9 @@ func (c *Controller) call(ctx context.Context, op string, effect func(k *keeper)
 	})
 }
 
-// Begin performs Prepare and makes a process that waits.
+// Begin performs Prepare and makes a process that waits. Nothing is made before Prepare
+// has succeeded, so a failure leaves nothing. A container may be held only once on the
+// host, whichever controller holds it.
 func (c *Controller) Begin(ctx context.Context, order ports.Order) (held ports.Held, err error) {
 	err = c.call(ctx, "Controller.Begin", func(k *keeper) error {
 		if c.host.guests[order.Identity.UUID] != nil {
@@ -184,7 +199,8 @@ func (c *Controller) Begin(ctx context.Context, order ports.Order) (held ports.H
 	return keptHeld(held, err)
 }
 
-// newGuest checks what an order carries.
+// newGuest checks what an order carries. It takes nothing over: the caller closes its
+// files whatever becomes of the start. Masters must be of this host's terminals.
 func (h *Host) newGuest(order ports.Order) (*guest, error) {
 	g := &guest{host: h, order: order, group: h.inGroup(&order)}
 	if order.Cgroup != nil && g.group == nil {
@@ -200,8 +216,10 @@ func (h *Host) newGuest(order ports.Order) (*guest, error) {
 	return g, err
 }
 
-// Proceed performs Enter. A frozen process cannot go on, so it waits. One that
-// runs already has nothing to do.
+// Proceed performs Enter. A frozen process cannot go on, so it waits. One that runs
+// already has nothing to do. While it waits the host is not locked, so the guest may be
+// abandoned or die: that is looked at again. A context that ends leaves it waiting, for
+// Abandon. A failure of Enter leaves nothing.
 func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
 	return c.call(ctx, "Controller.Proceed", func(k *keeper) error {
 		g := k.guests[uuid]
@@ -227,7 +245,8 @@ func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
 	})
 }
 
-// Abandon kills without a report, whether or not init was executed.
+// Abandon kills without a report, whether or not init was executed. A guest that
+// another controller holds is none of its business.
 func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 	return c.call(ctx, "Controller.Abandon", func(k *keeper) error {
 		if g := k.guests[uuid]; g != nil {
@@ -237,7 +256,8 @@ func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 	})
 }
 
-// Reclaim hands out descriptors of everything.
+// Reclaim hands out descriptors of everything. They are new each time and the caller's.
+// A guest that waits for Proceed can be reclaimed as well.
 func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (held ports.Held, err error) {
 	err = c.call(ctx, "Controller.Reclaim", func(k *keeper) error {
 		g := k.guests[uuid]
@@ -250,8 +270,11 @@ func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (held por
 	return keptHeld(held, err)
 }
 
-// Restore takes over a guest whose controller is dead. Consoles whose two
-// masters are not both handed over are dead from then on.
+// Restore takes over a guest whose controller is dead. Consoles whose two masters are
+// not both handed over are dead from then on. The process must be the one that was
+// handed over, by its descriptor and its number, or a container would be taken over
+// that was started since. Its end is reported with status 0, as only a parent learns
+// the real one; what was typed while nobody forwarded is read now.
 func (c *Controller) Restore(ctx context.Context, order ports.Order, held ports.Held) error {
 	return c.call(ctx, "Controller.Restore", func(k *keeper) error {
 		g := c.host.guests[order.Identity.UUID]
@@ -272,7 +295,8 @@ func (c *Controller) Restore(ctx context.Context, order ports.Order, held ports.
 	})
 }
 
-// Acknowledge may end the process.
+// Acknowledge may end the process. It has no context of a caller: nothing is waited
+// for.
 func (c *Controller) Acknowledge(number uint64) error {
 	return c.call(context.Background(), "Controller.Acknowledge", func(k *keeper) error {
 		k.acknowledged(number)

@@ -10,8 +10,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// escrowed is what the service manager keeps of a container: the things behind
-// the descriptors, which live as long as it does.
+// escrowed is what the service manager keeps of a container: the things behind the
+// descriptors, which live as long as it does. It outlives daemons and controllers, but
+// no boot.
 type escrowed struct {
 	pid                    int
 	start                  uint64
@@ -19,14 +20,16 @@ type escrowed struct {
 	terminals, hosts       []any
 }
 
-// Escrow keeps descriptors on the Host, once InstallKeeper was called. A new one
-// over the same Host hands out what was kept before.
+// Escrow keeps descriptors on the Host, once InstallKeeper was called. A new one over
+// the same Host hands out what was kept before. What is kept needs no descriptor of its
+// own: it counts as open by itself.
 type Escrow struct {
 	host *Host
 	left map[container.UUID]bool // kept by an earlier daemon and not asked for
 }
 
-// NewEscrow returns the port.
+// NewEscrow returns the port. What is there by now was left by an earlier daemon, as
+// the service manager hands it over at the start.
 func NewEscrow(host *Host) *Escrow {
 	e := &Escrow{host: host, left: map[container.UUID]bool{}}
 	host.look(func() {
@@ -37,7 +40,8 @@ func NewEscrow(host *Host) *Escrow {
 	return e
 }
 
-// Keep remembers what stands behind the descriptors.
+// Keep remembers what stands behind the descriptors. From then on a namespace or a
+// terminal stays although the caller closes its own.
 func (e *Escrow) Keep(uuid container.UUID, held ports.Held) error {
 	h := e.host
 	return e.call("Escrow.Keep", func() {
@@ -50,7 +54,8 @@ func (e *Escrow) Keep(uuid container.UUID, held ports.Held) error {
 	})
 }
 
-// call does nothing, and fails never, on a host without a keeper.
+// call does nothing, and fails never, on a host without a keeper. So there is no op
+// either: a fault that was injected for one stays pending.
 func (e *Escrow) call(op string, effect func()) error {
 	var keeps bool
 	e.host.look(func() { keeps = e.host.keeps })
@@ -71,7 +76,7 @@ func (h *Host) allBehind(files []*os.File) (things []any) {
 	return things
 }
 
-// Drop forgets.
+// Drop forgets. What was kept by an earlier daemon goes as well, asked for or not.
 func (e *Escrow) Drop(uuid container.UUID) error {
 	return e.call("Escrow.Drop", func() {
 		delete(e.left, uuid)
@@ -79,8 +84,10 @@ func (e *Escrow) Drop(uuid container.UUID) error {
 	})
 }
 
-// Kept goes on keeping what it hands out. Of a process that has died it does not
-// know the number.
+// Kept goes on keeping what it hands out. Of a process that has died it does not know
+// the number. Keeping must go on, or a second restart that comes before the next Keep
+// would lose the container. Of a dead process a real keeper has a pidfd, which tells no
+// number. Never an op: it cannot fail.
 func (e *Escrow) Kept(uuid container.UUID) (held ports.Held, ok bool) {
 	h := e.host
 	h.look(func() {
@@ -106,7 +113,8 @@ func (e *Escrow) Kept(uuid container.UUID) (held ports.Held, ok bool) {
 	return held, ok
 }
 
-// handAgain makes a new descriptor of a thing, nil of nothing.
+// handAgain makes a new descriptor of a thing, nil of nothing. Its name in OpenFiles
+// says where it came from.
 func (h *Host) handAgain(what string, of any) *os.File {
 	if of == nil {
 		return nil
@@ -114,7 +122,7 @@ func (h *Host) handAgain(what string, of any) *os.File {
 	return h.hand(what+" from escrow", of)
 }
 
-// Close forgets what nobody asked for.
+// Close forgets what nobody asked for. What was handed out stays kept.
 func (e *Escrow) Close() error {
 	return e.call("Escrow.Close", func() {
 		for uuid := range e.left {
@@ -124,7 +132,8 @@ func (e *Escrow) Close() error {
 	})
 }
 
-// escrows says whether a thing is kept open by the service manager.
+// escrows says whether a thing is kept open by the service manager. It is never asked
+// for nil, which would be found with most containers.
 func (h *Host) escrows(of any) bool {
 	for _, k := range h.kept {
 		if of == k.process || of == k.network || of == k.plan || slices.Contains(k.terminals, of) || slices.Contains(k.hosts, of) {
@@ -134,7 +143,8 @@ func (h *Host) escrows(of any) bool {
 	return false
 }
 
-// InstallKeeper gives the host a service manager that keeps descriptors.
+// InstallKeeper gives the host a service manager that keeps descriptors. It stays over
+// Boot; what was kept does not.
 func (h *Host) InstallKeeper() { h.look(func() { h.keeps = true }) }
 
 // printEscrow leaves descriptors out: they are printed as open by whoever has them.

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// injected is a fault that waits for its call.
+// injected is a fault that waits for its call. At most one of after and hang is set;
+// without either, err comes instead of the effect.
 type injected struct {
 	op    string
 	skip  int // calls of op to let pass first
@@ -20,13 +21,15 @@ type injected struct {
 // fail, and Close, have no op.
 func (h *Host) Fail(op string, err error) { h.FailNth(op, 1, err) }
 
-// FailNth is Fail for the nth next call, counted from 1.
+// FailNth is Fail for the nth next call, counted from 1. Calls are counted from now on,
+// whoever makes them.
 func (h *Host) FailNth(op string, n int, err error) {
 	h.look(func() { h.faults = append(h.faults, injected{op: op, skip: n - 1, err: err}) })
 }
 
-// FailAfter makes the next call of op do its work and return err all the same,
-// as a reply that got lost: what it would have returned is closed.
+// FailAfter makes the next call of op do its work and return err all the same, as a
+// reply that got lost: what it would have returned is closed. A call that fails by
+// itself returns its own error, and the fault is spent.
 func (h *Host) FailAfter(op string, err error) { h.FailAfterNth(op, 1, err) }
 
 // FailAfterNth is FailAfter for the nth next call, counted from 1.
@@ -61,8 +64,10 @@ func (h *Host) Ops() (ops []string) {
 // ForgetOps starts Ops anew.
 func (h *Host) ForgetOps() { h.look(func() { h.ops = nil }) }
 
-// strike returns the fault for this call of op, nil if there is none. Of several
-// that are due the first injected strikes.
+// strike returns the fault for this call of op, nil if there is none. Of several that
+// are due the first injected strikes. Every call of op counts for all faults that still
+// let calls pass, so two that were injected with the same n strike one after the other.
+// The host is locked.
 func (h *Host) strike(op string) *injected {
 	due := -1
 	for i := range h.faults {
@@ -82,7 +87,8 @@ func (h *Host) strike(op string) *injected {
 	return &f
 }
 
-// endure returns what a fault returns that prevents its call.
+// endure returns what a fault returns that prevents its call. The panic comes with the
+// host locked by do, which unlocks it on the way out.
 func (h *Host) endure(ctx context.Context, f *injected) error {
 	if !f.hang {
 		return f.err

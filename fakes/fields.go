@@ -11,18 +11,20 @@ import (
 	"virtlxcd/domain/policy"
 )
 
-// field is one key of the line format. Get returns the words of each line.
+// field is one key of the line format. Get returns the words of each line. Set is
+// called for each line, so that of a list appends. What get gives, set takes back.
 type field struct {
 	key string
 	get func(d *container.Definition) [][]string
 	set func(d *container.Definition, words []string) error
 }
 
-// definition saves words in the table.
+// definition saves words in the table. Unlike a type of its own it needs no conversion.
 type definition = container.Definition
 
 // fields are in the order in which Format prints them. "id" is read over, since a live
-// document has it.
+// document has it. Parse takes them in any order, and refuses a key that is not in this
+// list.
 var fields = []field{
 	{"id", func(*definition) [][]string { return nil }, func(*definition, []string) error { return nil }},
 	text("name", func(d *definition) *string { return &d.Name }),
@@ -63,10 +65,10 @@ var fields = []field{
 // errWords is told with the line it is about.
 var errWords = errors.New("wrong number of words")
 
-// one is a single line.
+// one is a single line. Without words it is a line with the key alone.
 func one(words ...string) [][]string { return [][]string{words} }
 
-// each is a line per word.
+// each is a line per word. An empty word is quoted, so it comes back.
 func each(list []string) (lines [][]string) {
 	for _, word := range list {
 		lines = append(lines, []string{word})
@@ -74,12 +76,15 @@ func each(list []string) (lines [][]string) {
 	return lines
 }
 
-// atLeast returns words made up to n with empty ones.
+// atLeast returns words made up to n with empty ones. Short lines are for people;
+// Format prints all words. The argument is not changed.
 func atLeast(words []string, n int) []string {
 	return append(slices.Clone(words), make([]string, max(0, n-len(words)))...)
 }
 
-// text is a key with one value, which may have blanks; no line stands for none.
+// text is a key with one value, which may have blanks; no line stands for none. Blanks
+// in a row become one, unless the value is quoted, as Format does. An empty value is an
+// error: it could not be told from none.
 func text(key string, at func(*definition) *string) field {
 	get := func(d *definition) [][]string {
 		if *at(d) == "" {
@@ -98,7 +103,8 @@ func text(key string, at func(*definition) *string) field {
 	return field{key, get, set}
 }
 
-// size is a key with a number, which is always printed.
+// size is a key with a number, which is always printed. Zero is printed too, as Parse
+// would fill in something else.
 func size[T uint | uint64](key string, at func(*definition) *T) field {
 	get := func(d *definition) [][]string { return one(strconv.FormatUint(uint64(*at(d)), 10)) }
 	set := func(d *definition, words []string) error {
@@ -109,11 +115,13 @@ func size[T uint | uint64](key string, at func(*definition) *T) field {
 	return field{key, get, set}
 }
 
+// setUUID takes whatever container.ParseUUID takes.
 func setUUID(d *definition, words []string) (err error) {
 	d.UUID, err = container.ParseUUID(strings.Join(words, " "))
 	return err
 }
 
+// getMetadata prints the namespace and the whole element as two words.
 func getMetadata(d *definition) (lines [][]string) {
 	for _, m := range d.Metadata {
 		lines = append(lines, []string{m.Namespace, m.Text})
@@ -121,6 +129,7 @@ func getMetadata(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setMetadata does not look into the element, which Codec.Metadata has done before.
 func setMetadata(d *definition, words []string) error {
 	if len(words) != 2 {
 		return errWords
@@ -129,12 +138,14 @@ func setMetadata(d *definition, words []string) error {
 	return nil
 }
 
-// setArg takes one word or several; Format prints a line for each.
+// setArg takes one word or several; Format prints a line for each. Those with blanks
+// are quoted.
 func setArg(d *definition, words []string) error {
 	d.Init.Args = append(d.Init.Args, words...)
 	return nil
 }
 
+// getEnv prints "NAME VALUE", in the order of the definition.
 func getEnv(d *definition) (lines [][]string) {
 	for _, v := range d.Init.Env {
 		lines = append(lines, []string{v.Name, v.Value})
@@ -142,6 +153,7 @@ func getEnv(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setEnv wants both words; an empty value is "".
 func setEnv(d *definition, words []string) error {
 	if len(words) != 2 {
 		return errWords
@@ -151,7 +163,8 @@ func setEnv(d *definition, words []string) error {
 }
 
 // ids is a key with a line per range: start, target, count, as uid_map has them
-// (user_namespaces(7)).
+// (user_namespaces(7)). All are 32 bits wide, and the lists are checked as a whole when
+// the document has been read.
 func ids(key string, at func(*definition) *[]policy.IDRange) field {
 	get := func(d *definition) (lines [][]string) {
 		for _, r := range *at(d) {
@@ -184,6 +197,7 @@ func numbers(values ...uint32) (words []string) {
 	return words
 }
 
+// getPolicy leaves the default out, whether or not it was given.
 func getPolicy(d *definition) [][]string {
 	if d.Capabilities.Policy == policy.CapDefault {
 		return nil
@@ -191,6 +205,7 @@ func getPolicy(d *definition) [][]string {
 	return one(d.Capabilities.Policy.String())
 }
 
+// setPolicy knows the words that policies print as.
 func setPolicy(d *definition, words []string) error {
 	for _, p := range []policy.CapPolicy{policy.CapDefault, policy.CapAllow, policy.CapDeny} {
 		if p.String() == strings.Join(words, " ") {
@@ -229,6 +244,7 @@ func setCap(d *definition, words []string) error {
 	return nil
 }
 
+// getPrivateNet prints the key alone, as an empty element of the real format stands.
 func getPrivateNet(d *definition) [][]string {
 	if !d.PrivateNet {
 		return nil
@@ -236,6 +252,7 @@ func getPrivateNet(d *definition) [][]string {
 	return one()
 }
 
+// setPrivateNet takes any words, as there is nothing to say.
 func setPrivateNet(d *definition, _ []string) error {
 	d.PrivateNet = true
 	return nil

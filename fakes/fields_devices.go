@@ -11,6 +11,10 @@ import (
 )
 
 // getFilesystems prints kind, source, target, mode, usage and access mode.
+//
+//	filesystem mount /srv/web / rw 0 passthrough
+//
+// The usage is what a RAM filesystem may take, in KiB, and 0 for others.
 func getFilesystems(d *definition) (lines [][]string) {
 	for _, fs := range d.Filesystems {
 		mode := "rw"
@@ -24,6 +28,8 @@ func getFilesystems(d *definition) (lines [][]string) {
 }
 
 // setFilesystem needs kind, source and target; what is missing after that is empty.
+// Anything but "ro" is read and write. Kinds are taken as they are: what the driver
+// refuses must get through to it.
 func setFilesystem(d *definition, words []string) error {
 	if len(words) < 3 {
 		return errWords
@@ -44,7 +50,8 @@ func setFilesystem(d *definition, words []string) error {
 	return nil
 }
 
-// macText has two digits per byte and colons between them.
+// macText has two digits per byte and colons between them. It is as ip-link(8) prints
+// it, in lower case.
 func macText(mac device.MAC) string {
 	parts := make([]string, len(mac))
 	for i, b := range mac {
@@ -54,6 +61,11 @@ func macText(mac device.MAC) string {
 }
 
 // getLinks prints kind, source, MAC, host name, guest name, then addresses.
+//
+//	link bridge virbr0 52:54:00:00:00:01 vnet0 eth0 192.0.2.2/28
+//
+// Other parts of a link (routes, MTU, the host's side) are not covered. Addresses have
+// a prefix when they are printed, that of their class if none was given.
 func getLinks(d *definition) (lines [][]string) {
 	for i := range d.Links {
 		l := &d.Links[i]
@@ -66,7 +78,8 @@ func getLinks(d *definition) (lines [][]string) {
 	return lines
 }
 
-// setLink needs a kind; a missing address is drawn from entropy later.
+// setLink needs a kind; a missing address is drawn from entropy later. Words may be
+// empty, written as "", when others come after them.
 func setLink(d *definition, words []string) error {
 	if len(words) == 0 {
 		return errWords
@@ -94,7 +107,8 @@ func setLink(d *definition, words []string) error {
 // defaultConsole is what a document without a console gets.
 func defaultConsole() device.Console { return device.Console{Kind: "pty", TargetKind: "lxc"} }
 
-// getConsoles prints kind, target kind, terminal and alias.
+// getConsoles prints kind, target kind, terminal and alias. The terminal is known while
+// the container runs only.
 func getConsoles(d *definition) (lines [][]string) {
 	for _, c := range d.Consoles {
 		lines = append(lines, []string{c.Kind, c.TargetKind, c.TTY, c.Alias})
@@ -102,6 +116,8 @@ func getConsoles(d *definition) (lines [][]string) {
 	return lines
 }
 
+// setConsole fills in kind "pty" and target "lxc", which is what a console of a
+// container is (formatdomain).
 func setConsole(d *definition, words []string) error {
 	words = atLeast(words, 4)
 	c := device.Console{Kind: words[0], TargetKind: words[1], TTY: words[2], Alias: words[3]}
@@ -115,6 +131,8 @@ func setConsole(d *definition, words []string) error {
 	return nil
 }
 
+// setUnserved takes the line as one name: of something that the definition asks for and
+// the driver cannot do, for which it refuses the start ("disk 'vda'").
 func setUnserved(d *definition, words []string) error {
 	d.Unserved = append(d.Unserved, strings.Join(words, " "))
 	return nil

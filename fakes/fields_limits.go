@@ -8,7 +8,9 @@ import (
 	"virtlxcd/domain/policy"
 )
 
-// limits names the limits that are sizes.
+// limits names the limits that are sizes. The names are short for those of formatdomain
+// (memtune, cputune). Memory is in KiB, the period in microseconds. Quota and weight
+// have other types and are handled apart.
 var limits = []struct {
 	name string
 	at   func(*policy.Limits) **uint64
@@ -21,9 +23,11 @@ var limits = []struct {
 	{"pids", func(l *policy.Limits) **uint64 { return &l.PIDs }},
 }
 
+// getLimits is a line for each: "limit hard 65536".
 func getLimits(d *definition) [][]string { return limitWords(&d.Limits) }
 
-// limitWords leaves out what is not set.
+// limitWords leaves out what is not set. Zero is a value: only nil is not set. The
+// order is fixed, as documents and hosts are compared by their text.
 func limitWords(l *policy.Limits) (lines [][]string) {
 	for _, limit := range limits {
 		if value := *limit.at(l); value != nil {
@@ -42,7 +46,8 @@ func limitWords(l *policy.Limits) (lines [][]string) {
 	return lines
 }
 
-// printLimits is one line for Host.String, with a blank before each limit.
+// printLimits is one line for Host.String, with a blank before each limit. A size of 64
+// MiB is " hard=65536".
 func printLimits(l *policy.Limits) (text string) {
 	for _, words := range limitWords(l) {
 		text += " " + strings.Join(words, "=")
@@ -50,6 +55,7 @@ func printLimits(l *policy.Limits) (text string) {
 	return text
 }
 
+// setLimit tells the list of processors apart, as it is no number.
 func setLimit(d *definition, words []string) error {
 	if len(words) != 2 {
 		return errWords
@@ -61,7 +67,9 @@ func setLimit(d *definition, words []string) error {
 	return setNumber(&d.Limits, words[0], words[1])
 }
 
-// setNumber sets a limit that is a number. Only a quota may be negative.
+// setNumber sets a limit that is a number. Only a quota may be negative. An unknown
+// name is BadDefinition, and so is a number that does not fit, by the caller's
+// wrapping. A negative quota is none, as clients say it.
 func setNumber(l *policy.Limits, name, text string) error {
 	if name == "quota" {
 		n, err := strconv.ParseInt(text, 10, 64)

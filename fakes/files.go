@@ -6,21 +6,25 @@ import (
 	"slices"
 )
 
-// handed is a descriptor that was given away.
+// handed is a descriptor that was given away. The thing may be nil: a descriptor that
+// stands for nothing but itself.
 type handed struct {
 	what string
 	of   any // the thing behind it: *process, *netns, *terminal, *guest
 }
 
-// use is something else that must be closed: a stream, a process handle, a
-// connection to a controller.
+// use is something else that must be closed: a stream, a process handle, a connection
+// to a controller. It is no os.File whose state could be asked for, so its Close has to
+// tell.
 type use struct {
 	what string
 	end  func() // as the death of the daemon ends it; the host is locked
 }
 
-// hand makes a descriptor that stands for a thing. The read end of a pipe does:
-// it is unique, it can be told when it is closed, and it reads as empty.
+// hand makes a descriptor that stands for a thing. The read end of a pipe does: it is
+// unique, it can be told when it is closed, and it reads as empty. The writing end is
+// closed at once, so a Read that should never happen returns io.EOF instead of hanging.
+// Ports that get it back, in an order or in a call, learn by behind what is meant.
 func (h *Host) hand(what string, of any) *os.File {
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -30,14 +34,17 @@ func (h *Host) hand(what string, of any) *os.File {
 	return h.record(reader, what, of)
 }
 
-// record remembers a descriptor until its owner closes it.
+// record remembers a descriptor until its owner closes it. It is listed by OpenFiles
+// from then on. The finalizer of a file that was lost does not run, as the map holds
+// it: so a leak is seen.
 func (h *Host) record(file *os.File, what string, of any) *os.File {
 	h.handed[file] = &handed{what: what, of: of}
 	return file
 }
 
-// kept returns a result, unless an injected fault struck after it was made: then
-// it is closed, since the caller will not do it.
+// kept returns a result, unless an injected fault struck after it was made: then it is
+// closed, since the caller will not do it. It must be called without the lock: closing
+// takes it.
 func kept[T interface{ Close() error }](made T, err error) (T, error) {
 	if err == nil {
 		return made, nil
@@ -49,8 +56,9 @@ func kept[T interface{ Close() error }](made T, err error) (T, error) {
 	return none, err
 }
 
-// behind returns the thing that a descriptor stands for, nil if it is closed or
-// none of ours. A duplicate counts as the original.
+// behind returns the thing that a descriptor stands for, nil if it is closed or none of
+// ours. A duplicate counts as the original. Duplicates are found by device and inode,
+// which pipes and socket pairs have of their own (pipe(7), socket(7)).
 func (h *Host) behind(file *os.File) any {
 	if file == nil {
 		return nil
@@ -70,7 +78,8 @@ func (h *Host) behind(file *os.File) any {
 	return nil
 }
 
-// forgetClosed drops descriptors that their owners have closed.
+// forgetClosed drops descriptors that their owners have closed. It is called before
+// every look at the map, since nobody tells the Host of a Close.
 func (h *Host) forgetClosed() {
 	for file := range h.handed {
 		if _, err := file.Stat(); errors.Is(err, os.ErrClosed) {
@@ -79,7 +88,8 @@ func (h *Host) forgetClosed() {
 	}
 }
 
-// isOpen says whether some descriptor of the thing is still open.
+// isOpen says whether some descriptor of the thing is still open. What is in escrow
+// counts: its service manager has a duplicate. Namespaces and terminals live by this.
 func (h *Host) isOpen(of any) bool {
 	h.forgetClosed()
 	for _, known := range h.handed {
@@ -90,8 +100,9 @@ func (h *Host) isOpen(of any) bool {
 	return h.escrows(of)
 }
 
-// OpenFiles lists what was handed out and not closed: descriptors, streams,
-// process handles, connections. Sorted.
+// OpenFiles lists what was handed out and not closed: descriptors, streams, process
+// handles, connections. Sorted. A test that compares it with the start finds what a use
+// case forgot to close.
 func (h *Host) OpenFiles() (open []string) {
 	h.look(func() { open = h.openFiles() })
 	return open
@@ -110,8 +121,10 @@ func (h *Host) openFiles() (open []string) {
 	return open
 }
 
-// KillDaemon closes all that was handed out, as the kernel does when the daemon
-// dies. Make a new driver afterwards; nothing else on the host is changed.
+// KillDaemon closes all that was handed out, as the kernel does when the daemon dies.
+// Make a new driver afterwards; nothing else on the host is changed. Starts that were
+// not let go on are abandoned, as their controllers notice. Leave the old driver alone
+// from then on: its connections are cut.
 func (h *Host) KillDaemon() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -120,6 +133,7 @@ func (h *Host) KillDaemon() {
 
 // hangUp closes everything. What ends a use may not look at the map of uses, so each is
 // taken out first. Names that were reserved are free: the reservation was the daemon's.
+// Terminals and namespaces that hung on descriptors alone vanish at the next look.
 func (h *Host) hangUp() {
 	for file := range h.handed {
 		_ = file.Close() // its owner may have closed it

@@ -9,7 +9,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// guest is a container that was begun, from its first process to its last.
+// guest is a container that was begun, from its first process to its last. It is on the
+// host's list from Begin until its init has died, also while a restart inside waits for
+// links, and on that of the controller which holds it.
 type guest struct {
 	host     *Host
 	order    ports.Order
@@ -27,7 +29,10 @@ type guest struct {
 // name is that of the order it was begun with.
 func (g *guest) name() string { return g.order.Identity.Name }
 
-// birth makes the first process, which waits. Init of a guest before that is nil.
+// birth makes the first process, which waits. Init of a guest before that is nil. A
+// restart calls it again. Its network namespace is a new one if init owned it by its
+// user namespace, or if the daemon is to make the links anew; else it is kept, with its
+// links, as the controller does.
 func (h *Host) birth(g *guest) {
 	stage := h.spawn("stage of "+g.name(), Init{}, g.group)
 	stage.guest = g
@@ -42,7 +47,9 @@ func (h *Host) birth(g *guest) {
 	}
 }
 
-// prepare performs the first list in a new scene.
+// prepare performs the first list in a new scene. Nothing on the host is changed by it,
+// so a failure needs no undo. A guest terminal without anything in its slot is a
+// mistake of the plan.
 func (h *Host) prepare(g *guest) (*scene, *ports.StepError) {
 	s := newScene(h, g.order.Slots)
 	if failure := s.perform(g.order.Prepare, false); failure != nil {
@@ -56,13 +63,16 @@ func (h *Host) prepare(g *guest) (*scene, *ports.StepError) {
 	return s, nil
 }
 
-// unfilled is how a plan fails whose terminal i is in no slot.
+// unfilled is how a plan fails whose terminal i is in no slot. It is EBADF, as for any
+// descriptor that is not open.
 func unfilled(i int) *ports.StepError {
 	return &ports.StepError{Index: i, Errno: int(syscall.EBADF), Err: syscall.EBADF}
 }
 
-// enter performs the second list and makes the waiting process an init, which
-// Host.run lets go.
+// enter performs the second list and makes the waiting process an init, which Host.run
+// lets go. Prepare is gone through again, as the scene is not kept between the two. A
+// plan that ends without executing anything has ended the process, which is told as
+// ENOEXEC behind the last operation.
 func (h *Host) enter(g *guest) *ports.StepError {
 	s, failure := h.prepare(g)
 	if failure == nil {
@@ -78,7 +88,8 @@ func (h *Host) enter(g *guest) *ports.StepError {
 	return nil
 }
 
-// become turns the waiting process into init. It does not run yet.
+// become turns the waiting process into init. It does not run yet. The pid stays, as
+// with execve(2), and so do signals that were sent to it before.
 func (g *guest) become(behaviour Init, program string) {
 	g.init.behaviour, g.init.program = behaviour, program
 	if behaviour.Program != "" {
@@ -87,7 +98,8 @@ func (g *guest) become(behaviour Init, program string) {
 	g.waits, g.ran = false, true
 }
 
-// give hands out the descriptors that every holder gets of a running container.
+// give hands out the descriptors that every holder gets of a running container. Each is
+// new and the receiver's. Without a network namespace of its own Network is nil.
 func (h *Host) give(g *guest) ports.Held {
 	held := ports.Held{
 		PID: g.init.pid, Start: g.init.start,
@@ -102,7 +114,8 @@ func (h *Host) give(g *guest) ports.Held {
 	return held
 }
 
-// giveAll adds what a successor of the controller needs.
+// giveAll adds what a successor of the controller needs. Those are the host terminals
+// and the plan, by which a restart inside can go on.
 func (h *Host) giveAll(g *guest) ports.Held {
 	held := h.give(g)
 	for _, t := range g.consoles {
@@ -112,14 +125,17 @@ func (h *Host) giveAll(g *guest) ports.Held {
 	return held
 }
 
-// abandon kills a guest without a report.
+// abandon kills a guest without a report. Whoever asked for it knows of the end, and a
+// report would be taken for that of the next container. What has died already may be
+// abandoned too.
 func (h *Host) abandon(g *guest) {
 	g.lost = true
 	h.die(g.init, Killed(sigKILL))
 	h.letGo(g)
 }
 
-// letGo ends what is left of a guest whose init is dead.
+// letGo ends what is left of a guest whose init is dead. Streams on its consoles end
+// when they have been read empty. Its network goes too, unless a descriptor keeps it.
 func (h *Host) letGo(g *guest) {
 	h.emptyNamespace(g)
 	if g.net != nil {
@@ -135,8 +151,11 @@ func (h *Host) letGo(g *guest) {
 	h.wake()
 }
 
-// initDied decides what becomes of a guest whose init has just died. One that
-// never ran is not reported: Proceed will tell.
+// initDied decides what becomes of a guest whose init has just died. One that never ran
+// is not reported: Proceed will tell. It is called from die, with init's status set. A
+// reboot is one only if the controller is its parent, as nobody else can wait for it,
+// and if the controller lives. One that is held by a dead controller is let go of and
+// reported nowhere: its end is seen by a pidfd.
 func (h *Host) initDied(g *guest) {
 	if g.lost {
 		return
@@ -156,7 +175,8 @@ func (h *Host) initDied(g *guest) {
 	}
 }
 
-// emptyNamespace kills the processes that init leaves behind.
+// emptyNamespace kills the processes that init leaves behind. So does the kernel when
+// process 1 of a PID namespace ends (pid_namespaces(7)).
 func (h *Host) emptyNamespace(g *guest) {
 	for _, p := range h.procs {
 		if p.guest == g && p != g.init {
@@ -165,7 +185,10 @@ func (h *Host) emptyNamespace(g *guest) {
 	}
 }
 
-// restart starts a guest anew in the same cgroup, as its controller does.
+// restart starts a guest anew in the same cgroup, as its controller does. Whatever goes
+// wrong is reported, so that the daemon stops the container: there is nobody to return
+// an error to. With WaitLinks the new process waits, as at the first start, until the
+// daemon has made links and says Proceed.
 func (h *Host) restart(g *guest) {
 	k, uuid := g.keeper, g.order.Identity.UUID
 	if _, failure := h.prepare(g); failure != nil {
@@ -187,14 +210,16 @@ func (h *Host) restart(g *guest) {
 	h.run(g)
 }
 
-// say writes to a console of the guest.
+// say writes to a console of the guest. A console that it does not have, or no text, is
+// nothing.
 func (g *guest) say(console int, text string) {
 	if console < len(g.consoles) && text != "" {
 		g.consoles[console].fromGuest(text)
 	}
 }
 
-// readConsoles lets the init read what was typed.
+// readConsoles lets the init read what was typed. A line may end the guest, so each
+// next one is looked at anew.
 func (h *Host) readConsoles(g *guest) {
 	for i, t := range slices.Clone(g.consoles) {
 		for h.reads(g) {
@@ -208,13 +233,15 @@ func (h *Host) readConsoles(g *guest) {
 	h.wake()
 }
 
-// reads says whether the guest takes input now.
+// reads says whether the guest takes input now. It does not while it waits, is dead or
+// frozen, or while no controller forwards.
 func (h *Host) reads(g *guest) bool {
 	return h.guests[g.order.Identity.UUID] == g && !g.waits && !g.init.dead() &&
 		(g.group == nil || !g.group.frozen) && g.keeper != nil && !g.keeper.dead()
 }
 
-// findGuest finds a running container by name.
+// findGuest finds a running container by name. NotFound for one that is stopped, though
+// it may be defined.
 func (h *Host) findGuest(name string) (*guest, error) {
 	for _, g := range h.guests {
 		if g.name() == name {
@@ -224,7 +251,8 @@ func (h *Host) findGuest(name string) (*guest, error) {
 	return nil, notFound("no container '%s' runs on the host", name)
 }
 
-// inGroup finds the group that an order names.
+// inGroup finds the group that an order names. Nil without a wish, and also if the
+// group has been removed: see newGuest.
 func (h *Host) inGroup(order *ports.Order) *group {
 	if order.Cgroup == nil {
 		return nil
@@ -232,7 +260,8 @@ func (h *Host) inGroup(order *ports.Order) *group {
 	return h.groups[order.Cgroup.Path()]
 }
 
-// terminalsBehind maps masters to terminals.
+// terminalsBehind maps masters to terminals. EBADF for anything else, closed ones
+// included. The order is that of the consoles.
 func (h *Host) terminalsBehind(masters []*os.File) (found []*terminal, err error) {
 	for _, master := range masters {
 		t, ok := h.behind(master).(*terminal)

@@ -8,7 +8,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// hookState is what the site's programs are and what they were called for.
+// hookState is what the site's programs are and what they were called for. It is the
+// site's, so it stays over Boot.
 type hookState struct {
 	installed bool
 	calls     []ports.HookCall
@@ -22,14 +23,15 @@ type Hooks struct{ host *Host }
 // NewHooks returns the port.
 func NewHooks(host *Host) *Hooks { return &Hooks{host} }
 
-// Present says whether InstallHooks was called.
+// Present says whether InstallHooks was called. It is no op: it cannot fail.
 func (k *Hooks) Present() (present bool) {
 	k.host.look(func() { present = k.host.hooks.installed })
 	return present
 }
 
-// Run writes the call down, waits while the operation is held and fails if it
-// was told to.
+// Run writes the call down, waits while the operation is held and fails if it was told
+// to. A call whose context ends while it is held has been written down, as a real
+// program has been started by then. The host is not locked while it waits.
 func (k *Hooks) Run(ctx context.Context, call ports.HookCall) error {
 	h := k.host
 	return h.do(ctx, "Hooks.Run", func() error {
@@ -47,7 +49,8 @@ func (k *Hooks) Run(ctx context.Context, call ports.HookCall) error {
 	})
 }
 
-// InstallHooks gives the site a program that succeeds.
+// InstallHooks gives the site a program that succeeds. Called again it forgets what
+// FailHook and HoldHook have said.
 func (h *Host) InstallHooks() {
 	h.look(func() {
 		h.hooks.installed = true
@@ -61,8 +64,9 @@ func (h *Host) FailHook(operation, text string) {
 	h.look(func() { h.hooks.fails[operation] = text })
 }
 
-// HoldHook keeps the program from ending for an operation until the returned
-// function is called. Hooks must be installed.
+// HoldHook keeps the program from ending for an operation until the returned function
+// is called. Hooks must be installed. Calls of other operations go on; several of this
+// one may wait.
 func (h *Host) HoldHook(operation string) (release func()) {
 	h.look(func() { h.hooks.held[operation] = true })
 	return func() {

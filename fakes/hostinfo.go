@@ -14,7 +14,7 @@ type HostInfo struct{ host *Host }
 // NewHostInfo returns the port.
 func NewHostInfo(host *Host) *HostInfo { return &HostInfo{host} }
 
-// Facts returns a copy of the facts.
+// Facts returns a copy of the facts. The boot id is that of the present boot.
 func (i *HostInfo) Facts(ctx context.Context) (facts *host.Facts, err error) {
 	err = i.host.do(ctx, "HostInfo.Facts", func() error {
 		facts = cloneFacts(i.host.facts)
@@ -24,15 +24,19 @@ func (i *HostInfo) Facts(ctx context.Context) (facts *host.Facts, err error) {
 	return facts, err
 }
 
-// ChangeFacts changes what the host is. BootID is not its to change: see Boot.
+// ChangeFacts changes what the host is. BootID is not its to change: see Boot. It is
+// called with the host locked and must not call it. The next Facts tells the change;
+// what a driver has asked for before stays with it.
 func (h *Host) ChangeFacts(change func(*host.Facts)) {
 	h.look(func() { change(h.facts) })
 }
 
-// bootID counts boots, in the format of random/boot_id (proc(5)).
+// bootID counts boots, in the format of random/boot_id (proc(5)). The count is in the
+// last group: the first boot ends in 1.
 func (h *Host) bootID() string { return fmt.Sprintf("b0070000-0000-4000-8000-%012d", h.boots) }
 
-// cloneFacts shares nothing with the original.
+// cloneFacts shares nothing with the original. Every slice is copied, as the contract
+// lets callers write to what they get.
 func cloneFacts(facts *host.Facts) *host.Facts {
 	c := *facts
 	c.Cells = slices.Clone(facts.Cells)
@@ -48,6 +52,9 @@ func cloneFacts(facts *host.Facts) *host.Facts {
 }
 
 // defaultFacts are two processors in one cell, 8 GiB, and a kernel with everything.
+// Sizes are in KiB. The last capability is CAP_CHECKPOINT_RESTORE, as since Linux 5.9,
+// and all up to it are there (capabilities(7)). User namespaces and version 2 of
+// control groups spare tests the ways around their lack: see ChangeFacts.
 func defaultFacts() *host.Facts {
 	const memory = 8 << 20
 	return &host.Facts{

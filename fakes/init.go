@@ -2,14 +2,16 @@ package fakes
 
 import "strings"
 
-// Signals the fakes know by meaning; the numbers are the same on all machines.
+// Signals the fakes know by meaning; the numbers are the same on all machines. Only
+// those that decide something here: others are numbers like any other.
 const (
 	sigHUP  = 1
 	sigKILL = 9
 	sigTERM = 15
 )
 
-// Exited is the wait status of a process that ended with code.
+// Exited is the wait status of a process that ended with code. It is as wait(2) encodes
+// it: the low byte of code, shifted by eight bits.
 func Exited(code int) int { return (code & 0xff) << 8 }
 
 // Killed is the wait status of a process that died by a signal.
@@ -28,8 +30,9 @@ const (
 	Reboots                 // asks for a reboot
 )
 
-// Init says how a program behaves as process 1 of a container. Signals that are
-// not in Catches do nothing, except SIGKILL.
+// Init says how a program behaves as process 1 of a container. Signals that are not in
+// Catches do nothing, except SIGKILL. Behaviours are looked up by path when a program
+// is executed, so a change counts from the next start.
 type Init struct {
 	Program  string // what it really is, if Path is a link; empty: its path
 	Greeting string // written to the first console at the start
@@ -60,6 +63,7 @@ func (h *Host) Init(path string, behaviour Init) {
 	h.look(func() { h.inits[path] = behaviour })
 }
 
+// defaultInits are the programs that end at once, which the root of NewHost has.
 func defaultInits() map[string]Init {
 	return map[string]Init{
 		"/bin/true":  {AtOnce: true, Status: Exited(0)},
@@ -75,7 +79,8 @@ func (h *Host) behaviour(path string) Init {
 	return Usual()
 }
 
-// run lets an init begin its work.
+// run lets an init begin its work. One that ends at once does so before Proceed
+// returns, and its report is filed by then.
 func (h *Host) run(g *guest) {
 	g.say(0, g.init.behaviour.Greeting)
 	if g.init.behaviour.AtOnce {
@@ -83,7 +88,8 @@ func (h *Host) run(g *guest) {
 	}
 }
 
-// hear gives a line from a console to the init.
+// hear gives a line from a console to the init. It is called with the host locked, for
+// a guest that reads.
 func (h *Host) hear(g *guest, console int, line string) {
 	if !g.init.behaviour.Shell {
 		return
@@ -99,7 +105,8 @@ func (h *Host) hear(g *guest, console int, line string) {
 	}
 }
 
-// number reads digits up to anything else.
+// number reads digits up to anything else. No digits are 0. It stops above 255, as
+// Exited takes a byte of it.
 func number(text string) (n int) {
 	for _, c := range []byte(text) {
 		if c < '0' || c > '9' || n > 255 {

@@ -9,7 +9,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// keeper is a controller process: it holds guests and outlives daemons.
+// keeper is a controller process: it holds guests and outlives daemons. Named apart
+// from Controller, which is a connection to it.
 type keeper struct {
 	host    *Host
 	process *process
@@ -29,7 +30,9 @@ func (k *keeper) ref() container.Controller {
 	return container.Controller{PID: k.process.pid, Start: k.process.start, Socket: k.socket}
 }
 
-// newKeeper starts a controller process outside all groups.
+// newKeeper starts a controller process outside all groups. It belongs to no
+// container's group, or it would be frozen and killed along. The socket has the pid in
+// it, so two for one container differ.
 func (h *Host) newKeeper(identity container.Identity) *keeper {
 	p := h.spawn("controller", Init{}, nil)
 	k := &keeper{
@@ -41,7 +44,10 @@ func (h *Host) newKeeper(identity container.Identity) *keeper {
 	return k
 }
 
-// keeperDied cuts what hung on a controller. Its guests live on, orphaned.
+// keeperDied cuts what hung on a controller. Its guests live on, orphaned. They have
+// another parent now, so nobody learns their exit status. Masters are gone, so nobody
+// forwards. What waits for a go-ahead is abandoned. It is called from die, with the
+// host locked.
 func (h *Host) keeperDied(k *keeper) {
 	delete(h.keepers, k.socket)
 	if k.daemon != nil {
@@ -58,7 +64,8 @@ func (h *Host) keeperDied(k *keeper) {
 	}
 }
 
-// report numbers a report, files it and tells a connected daemon.
+// report numbers a report, files it and tells a connected daemon. It is filed until it
+// is acknowledged, whether or not a daemon is told. A dead controller reports nothing.
 func (k *keeper) report(report ports.Report) {
 	if k.dead() {
 		return
@@ -72,14 +79,17 @@ func (k *keeper) report(report ports.Report) {
 	k.host.wake()
 }
 
-// acknowledged drops reports, and ends the process if nothing is left to do.
+// acknowledged drops reports, and ends the process if nothing is left to do. A number
+// that was acknowledged before finds nothing to drop.
 func (k *keeper) acknowledged(number uint64) {
 	k.filed = slices.DeleteFunc(k.filed, func(r ports.Report) bool { return r.Number <= number })
 	k.endIfIdle()
 }
 
-// endIfIdle ends a controller that holds and owes nothing. One that was not
-// used yet goes on while its daemon is connected.
+// endIfIdle ends a controller that holds and owes nothing. One that was not used yet
+// goes on while its daemon is connected. It is asked whenever one of these may have
+// changed by a word of the daemon or by its end. A report keeps the process until the
+// next daemon has taken it.
 func (k *keeper) endIfIdle() {
 	waiting := !k.used && k.daemon != nil
 	if len(k.guests) == 0 && len(k.filed) == 0 && !waiting && !k.dead() {
@@ -87,7 +97,9 @@ func (k *keeper) endIfIdle() {
 	}
 }
 
-// daemonLost gives up first starts that nobody will let go on.
+// daemonLost gives up first starts that nobody will let go on. A container that ran
+// before and waits for links is kept: the next daemon makes them. The list is copied
+// since abandoning takes from it.
 func (k *keeper) daemonLost() {
 	for _, g := range slices.Collect(maps.Values(k.guests)) {
 		if g.waits && !g.ran && !k.dead() {
@@ -96,7 +108,8 @@ func (k *keeper) daemonLost() {
 	}
 }
 
-// hold begins to serve a guest's consoles.
+// hold begins to serve a guest's consoles. Terminals are its from then on: bytes no
+// longer go through the descriptors.
 func (k *keeper) hold(g *guest) {
 	k.used = true
 	g.keeper = k

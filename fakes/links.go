@@ -13,14 +13,17 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// netns is a network namespace. It lives while a guest or an open file needs it.
+// netns is a network namespace. It lives while a guest or an open file needs it. Its
+// number is only there to make each a thing of its own. Links in it go with it: see
+// forgetNets.
 type netns struct {
 	number int
 	name   string
 	guest  *guest
 }
 
-// link is a veth pair, by its host end.
+// link is a veth pair, by its host end. The guest end is no thing of its own: both come
+// and go together.
 type link struct {
 	wish  device.Link
 	index int
@@ -37,7 +40,9 @@ type Links struct{ host *Host }
 // NewLinks returns the port.
 func NewLinks(host *Host) *Links { return &Links{host} }
 
-// Name takes the lowest free numbers.
+// Name takes the lowest free numbers. It reserves while it looks, with the host locked,
+// so two calls never give the same. Guest names count within the call. On failure, also
+// an injected one that comes after, nothing stays reserved.
 func (l *Links) Name(ctx context.Context, links []device.Link) (named []device.Link, err error) {
 	h := l.host
 	err = h.do(ctx, "Links.Name", func() error {
@@ -64,7 +69,8 @@ func (l *Links) Name(ctx context.Context, links []device.Link) (named []device.L
 	return named, nil
 }
 
-// reserve completes a host name and keeps it from others.
+// reserve completes a host name and keeps it from others. A given name is taken as it
+// is, even if it is in use: Connect will say so.
 func (h *Host) reserve(wish string) string {
 	if wish == "" {
 		wish = "vnet%d"
@@ -81,7 +87,8 @@ func (h *Host) reserve(wish string) string {
 	return name
 }
 
-// linkNamed finds a link of the host; those whose namespace has died are gone.
+// linkNamed finds a link of the host; those whose namespace has died are gone. So a
+// name is free as soon as its namespace is.
 func (h *Host) linkNamed(name string) *link {
 	h.forgetNets()
 	for _, l := range h.links {
@@ -92,7 +99,8 @@ func (h *Host) linkNamed(name string) *link {
 	return nil
 }
 
-// forgetNets removes links whose namespace is gone.
+// forgetNets removes links whose namespace is gone. Nobody tells the Host of a
+// descriptor that was closed, so looks at the links begin with this.
 func (h *Host) forgetNets() {
 	for index, l := range h.links {
 		if l.net.guest == nil && !h.isOpen(l.net) {
@@ -101,8 +109,10 @@ func (h *Host) forgetNets() {
 	}
 }
 
-// Connect fails like the kernel: ENODEV without the bridge, EEXIST for a name
-// in use on either side, EBADF for what is no namespace.
+// Connect fails like the kernel: ENODEV without the bridge, EEXIST for a name in use on
+// either side, EBADF for what is no namespace. EINVAL is for an address that cannot be.
+// All is checked first, so a failure leaves nothing. The name is no longer reserved
+// afterwards: the link has it.
 func (l *Links) Connect(ctx context.Context, wish device.Link, file *os.File) (index int, err error) {
 	h := l.host
 	err = h.do(ctx, "Links.Connect", func() error {
@@ -128,10 +138,11 @@ func (l *Links) Connect(ctx context.Context, wish device.Link, file *os.File) (i
 	return index, err
 }
 
-// impossibleAddress: its prefix is longer than it.
+// impossibleAddress: its prefix is longer than it. That is the only mistake an address
+// can have here, since it was parsed before.
 func impossibleAddress(a device.Address) bool { return a.Prefix > a.IP.BitLen() }
 
-// inside finds a guest end by its name.
+// inside finds a guest end by its name. Names are unique within a namespace only.
 func (h *Host) inside(net *netns, name string) *link {
 	for _, l := range h.links {
 		if l.net == net && l.wish.GuestName == name {
@@ -141,7 +152,7 @@ func (h *Host) inside(net *netns, name string) *link {
 	return nil
 }
 
-// Index knows only links that Connect made.
+// Index knows only links that Connect made. Bridges have none.
 func (l *Links) Index(ctx context.Context, name string) (index int, err error) {
 	err = l.host.do(ctx, "Links.Index", func() error {
 		known := l.host.linkNamed(name)
@@ -154,7 +165,8 @@ func (l *Links) Index(ctx context.Context, name string) (index int, err error) {
 	return index, err
 }
 
-// Disconnect removes the pair if both index and name fit.
+// Disconnect removes the pair if both index and name fit. Else the link has been gone
+// for some time, and what has its name or index now is another.
 func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
 	return l.host.do(ctx, "Links.Disconnect", func() error {
 		if known := l.host.links[index]; known != nil && known.wish.HostName == name {
@@ -164,7 +176,8 @@ func (l *Links) Disconnect(ctx context.Context, name string, index int) error {
 	})
 }
 
-// Release forgets reservations; names of links that exist are not free.
+// Release forgets reservations; names of links that exist are not free. It is no op:
+// undo must not fail.
 func (l *Links) Release(links []device.Link) {
 	l.host.look(func() {
 		for i := range links {
@@ -176,10 +189,11 @@ func (l *Links) Release(links []device.Link) {
 // AddBridge gives the host a bridge.
 func (h *Host) AddBridge(name string) { h.look(func() { h.bridges[name] = true }) }
 
-// RemoveBridge takes it away.
+// RemoveBridge takes it away. Links that are enslaved to it stay as they are.
 func (h *Host) RemoveBridge(name string) { h.look(func() { delete(h.bridges, name) }) }
 
-// Link is a link as a test sees it.
+// Link is a link as a test sees it. Inside and HostSide are the addresses of both ends,
+// with the prefix of their class where the definition has none.
 type Link struct {
 	device.Link
 	Index     int
@@ -189,7 +203,8 @@ type Link struct {
 	HostSide  []netip.Prefix
 }
 
-// Links lists the links of the host, by index.
+// Links lists the links of the host, by index. They are copies, but share slices with
+// the definition that was connected: read only.
 func (h *Host) Links() (all []Link) {
 	h.look(func() {
 		h.forgetNets()
@@ -204,7 +219,8 @@ func (h *Host) Links() (all []Link) {
 	return all
 }
 
-// prefixes fills in the prefix that an address has by its class.
+// prefixes fills in the prefix that an address has by its class. A negative prefix
+// stands for none.
 func prefixes(addresses []device.Address) (all []netip.Prefix) {
 	for _, a := range addresses {
 		bits := a.Prefix

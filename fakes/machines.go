@@ -11,7 +11,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// unit is a scope that the service manager made: it goes with its last process.
+// unit is a scope that the service manager made: it goes with its last process. Its
+// group is at path, with those of the container and of the holder below. Shares are
+// kept only to be seen by tests.
 type unit struct {
 	path   string
 	shares *uint64
@@ -24,7 +26,8 @@ type Machines struct{ host *Host }
 // NewMachines returns the port.
 func NewMachines(host *Host) *Machines { return &Machines{host} }
 
-// Place is below the slice of the partition.
+// Place is below the slice of the partition. Empty without a service manager. It makes
+// nothing and is no op.
 func (m *Machines) Place(_ context.Context, partition, name string) (place string) {
 	m.host.look(func() {
 		if m.host.manager {
@@ -34,12 +37,16 @@ func (m *Machines) Place(_ context.Context, partition, name string) (place strin
 	return place
 }
 
-// scopePath is like that of systemd, without its escapes.
+// scopePath is like that of systemd, without its escapes. For "/machine" and
+// "lxc-1-web" it is /machine.slice/machine-lxc-1-web.scope, where systemd writes dashes
+// in names as \x2d (systemd-escape(1)).
 func scopePath(partition, name string) string {
 	return path.Join("/", partition+".slice", "machine-"+name+".scope")
 }
 
-// Enclose moves the holder into the group of a new unit.
+// Enclose moves the holder into the group of a new unit. NotFound without a manager or
+// without the process, EEXIST for a unit of that name. Checked first, so nothing is
+// left.
 func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 	h := m.host
 	return h.do(ctx, "Machines.Enclose", func() error {
@@ -60,7 +67,8 @@ func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 	})
 }
 
-// Register keeps what it is told, if there is a unit.
+// Register keeps what it is told, if there is a unit. One that is known is replaced by
+// what is told now. The slice of links is copied, as the caller's goes on changing.
 func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
 	return m.host.do(ctx, "Machines.Register", func() error {
 		if m.host.units[machine.Name] != nil {
@@ -71,7 +79,8 @@ func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
 	})
 }
 
-// Release forgets the machine, not the unit.
+// Release forgets the machine, not the unit. That goes with its last process: see
+// leaveGroup.
 func (m *Machines) Release(ctx context.Context, name string) error {
 	return m.host.do(ctx, "Machines.Release", func() error {
 		delete(m.host.machines, name)
@@ -79,10 +88,14 @@ func (m *Machines) Release(ctx context.Context, name string) error {
 	})
 }
 
-// PathIn is a subgroup of the scope.
+// PathIn is a subgroup of the scope. The same for each scope, as there is one container
+// in it.
 func (c *Cgroups) PathIn(scope string) string { return path.Join(scope, "libvirt") }
 
-// CreateIn makes the subgroup and moves the holder into another one.
+// CreateIn makes the subgroup and moves the holder into another one. Two are needed
+// since a group with processes cannot have controlled ones below it
+// (admin-guide/cgroup-v2, "No Internal Process Constraint"). Both are made anew if they
+// are there.
 func (c *Cgroups) CreateIn(ctx context.Context, scope string, holder int) (made ports.Cgroup, err error) {
 	h, at := c.host, c.PathIn(scope)
 	err = h.do(ctx, "Cgroups.CreateIn", func() error {
@@ -107,7 +120,7 @@ func (c *Cgroups) CreateIn(ctx context.Context, scope string, holder int) (made 
 	return made, nil
 }
 
-// move puts a process into another group.
+// move puts a process into another group. The group must be there.
 func (h *Host) move(p *process, into string) {
 	if p.group != nil {
 		delete(p.group.members, p.pid)
@@ -116,8 +129,9 @@ func (h *Host) move(p *process, into string) {
 	p.group.members[p.pid] = p
 }
 
-// leaveGroup takes a dead process out of its group, and with the last of a unit
-// the unit goes.
+// leaveGroup takes a dead process out of its group, and with the last of a unit the
+// unit goes. Its groups go with it, as systemd removes them when a scope has ended.
+// Groups outside of units stay when they are empty. It is called from die.
 func (h *Host) leaveGroup(p *process) {
 	if p.group == nil {
 		return
@@ -149,7 +163,7 @@ func (h *Host) inhabited(u *unit) bool {
 	return false
 }
 
-// inUnit says whether a group belongs to the service manager.
+// inUnit says whether a group belongs to the service manager. Sweep leaves those alone.
 func (h *Host) inUnit(at string) bool {
 	for _, u := range h.units {
 		if u.has(at) {
@@ -159,7 +173,8 @@ func (h *Host) inUnit(at string) bool {
 	return false
 }
 
-// InstallManager gives the host a service manager with a registry of machines.
+// InstallManager gives the host a service manager with a registry of machines. From
+// then on Place and Enclose work. It stays over Boot; units do not.
 func (h *Host) InstallManager() { h.look(func() { h.manager = true }) }
 
 // Machine is what the registry and the service manager know of a machine. ok:

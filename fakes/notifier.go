@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Notifier writes down what the service manager is told.
+// Notifier writes down what the service manager is told. The notices stay when the
+// daemon does not, so a test sees those of several.
 type Notifier struct{ host *Host }
 
 // NewNotifier returns the port.

@@ -9,14 +9,17 @@ import (
 	"virtlxcd/ports"
 )
 
-// tree is a mount, attached or not.
+// tree is a mount, attached or not. At most one of host and made says where its paths
+// are; a kernel one has every path that is asked for.
 type tree struct {
 	host   string          // a directory of the host; empty: made by the kernel
 	kernel bool            // proc, sysfs, devpts ...: every path exists
 	made   map[string]bool // a tmpfs: what was made in it, without leading slash
 }
 
-// scene is what a container being started sees: slots and mounts.
+// scene is what a container being started sees: slots and mounts. It is for the time of
+// one start, or restart, and is thrown away: a running container has no mounts here, as
+// nothing looks at them.
 type scene struct {
 	host    *Host
 	slots   map[int]*tree
@@ -25,12 +28,17 @@ type scene struct {
 	program *step.Op // what Exec ran
 }
 
-// newScene is what a new mount namespace shows: the host.
+// newScene is what a new mount namespace shows: the host. As with CLONE_NEWNS, all of
+// it is there until Pivot.
 func newScene(host *Host, slots int) *scene {
 	return &scene{host: host, slots: map[int]*tree{}, size: slots, mounts: map[string]*tree{"/": {host: "/"}}}
 }
 
-// perform executes a list. The error says which operation failed and how.
+// perform executes a list. The error says which operation failed and how. It stops at
+// the first that fails. Operations that nothing depends on here are taken without a
+// look (those of names, limits, users and the like): what they mean is tested with the
+// kernel. A missing interpreter is told apart from a missing program, which share their
+// errno.
 func (s *scene) perform(list step.List, entered bool) *ports.StepError {
 	for i := range list {
 		op := &list[i]
@@ -46,7 +54,8 @@ func (s *scene) perform(list step.List, entered bool) *ports.StepError {
 	return nil
 }
 
-// outside performs an operation of Prepare.
+// outside performs an operation of Prepare. OpenTree wants its source on the host; a
+// terminal wants the devpts that it is opened in, which is the slot that Value names.
 func (s *scene) outside(op *step.Op) syscall.Errno {
 	switch op.Code {
 	case step.OpenTree:
@@ -69,7 +78,8 @@ func (s *scene) outside(op *step.Op) syscall.Errno {
 	return 0
 }
 
-// fill puts something into a slot that the plan said it has.
+// fill puts something into a slot that the plan said it has. EBADF for any other: a
+// plan that uses more than it says would write past the list in the real child.
 func (s *scene) fill(slot int, t *tree) syscall.Errno {
 	if slot < 0 || slot >= s.size {
 		return syscall.EBADF
@@ -78,7 +88,8 @@ func (s *scene) fill(slot int, t *tree) syscall.Errno {
 	return 0
 }
 
-// filled is EBADF for a slot that nothing was put into.
+// filled is EBADF for a slot that nothing was put into. A plan that uses what it has
+// not made is wrong, and found by this.
 func (s *scene) filled(slot int) syscall.Errno {
 	if s.slots[slot] == nil {
 		return syscall.EBADF
@@ -86,8 +97,9 @@ func (s *scene) filled(slot int) syscall.Errno {
 	return 0
 }
 
-// make adds a path to a tmpfs. Other trees take it without a trace: the host's files are
-// not changed by fakes.
+// make adds a path to a tmpfs. Other trees take it without a trace: the host's files
+// are not changed by fakes. Paths in a tmpfs are seen by later operations: a plan that
+// binds to a file has to make it first.
 func (s *scene) make(op *step.Op) syscall.Errno {
 	t := s.slots[op.Slot]
 	if t == nil {
@@ -99,7 +111,8 @@ func (s *scene) make(op *step.Op) syscall.Errno {
 	return 0
 }
 
-// inside performs an operation of Enter.
+// inside performs an operation of Enter. Pivot leaves nothing of the host's mounts. A
+// mount point need not exist: its operation makes it.
 func (s *scene) inside(op *step.Op) syscall.Errno {
 	switch op.Code {
 	case step.Pivot:
@@ -128,7 +141,8 @@ func (s *scene) inside(op *step.Op) syscall.Errno {
 	return 0
 }
 
-// bind shows a path in another place. An optional one that is missing is left out.
+// bind shows a path in another place. An optional one that is missing is left out. What
+// is shown is what the path leads to now, not what is mounted over it later.
 func (s *scene) bind(op *step.Op) syscall.Errno {
 	switch {
 	case s.exists(op.Source):
@@ -139,7 +153,9 @@ func (s *scene) bind(op *step.Op) syscall.Errno {
 	return 0
 }
 
-// unmount takes away what is mounted at a path and below, but never the root.
+// unmount takes away what is mounted at a path and below, but never the root. What lies
+// below is seen again, as lookups go by the longest path that is left; an earlier mount
+// at the same path is not, as each path has one.
 func (s *scene) unmount(at string) {
 	for mounted := range s.mounts {
 		if mounted == at && at != "/" || strings.HasPrefix(mounted, at+"/") {
@@ -149,6 +165,7 @@ func (s *scene) unmount(at string) {
 }
 
 // exec is ENOENT both without the program and without its interpreter, as execve(2) is.
+// NoInterpreter makes the second of a program that is there.
 func (s *scene) exec(op *step.Op) syscall.Errno {
 	if !s.exists(op.Path) || s.host.behaviour(op.Path).NoInterpreter {
 		return syscall.ENOENT
@@ -157,7 +174,8 @@ func (s *scene) exec(op *step.Op) syscall.Errno {
 	return 0
 }
 
-// find returns the mount that a path lies in, and the rest of the path.
+// find returns the mount that a path lies in, and the rest of the path. It is the mount
+// with the longest path above it.
 func (s *scene) find(p string) (t *tree, rest string) {
 	p = path.Clean(p)
 	at := p
@@ -167,7 +185,8 @@ func (s *scene) find(p string) (t *tree, rest string) {
 	return s.mounts[at], strings.TrimPrefix(strings.TrimPrefix(p, at), "/")
 }
 
-// exists says whether the container sees a path.
+// exists says whether the container sees a path. Through a mount of the host it asks
+// the host, so that RemovePath counts at once.
 func (s *scene) exists(p string) bool {
 	switch t, rest := s.find(p); {
 	case t == nil:
@@ -181,7 +200,8 @@ func (s *scene) exists(p string) bool {
 	}
 }
 
-// below returns a path as a mount of its own.
+// below returns a path as a mount of its own. One from the kernel or a tmpfs becomes
+// one in which every path exists: it is bound for what is in it.
 func (s *scene) below(p string) *tree {
 	t, rest := s.find(p)
 	if t.host == "" {

@@ -6,8 +6,10 @@ import (
 	"strings"
 )
 
-// String prints all that is on the host: sorted, a line per thing, and without
-// counters that only grow, so that two states can be compared.
+// String prints all that is on the host: sorted, a line per thing, and without counters
+// that only grow, so that two states can be compared. Use cases that fail must leave it
+// as it was: tests compare it before and after. It has all that a use case could forget
+// to undo, descriptors included.
 func (h *Host) String() string {
 	var lines []string
 	h.look(func() {
@@ -22,7 +24,7 @@ func (h *Host) String() string {
 	return strings.Join(append(lines, ""), "\n")
 }
 
-// prefixed puts the same before each.
+// prefixed puts the same before each. It is a line for each.
 func prefixed(prefix string, texts []string) []string {
 	lines := make([]string, 0, len(texts))
 	for _, text := range texts {
@@ -32,6 +34,7 @@ func prefixed(prefix string, texts []string) []string {
 }
 
 // printDisk prints definitions, marks and statuses, also damaged ones as they were.
+// Start times are left out. Definitions are in one line of the fakes' format.
 func (h *Host) printDisk() (lines []string) {
 	d := &h.disk
 	for _, name := range sorted(d.configs) {
@@ -50,7 +53,8 @@ func (h *Host) printDisk() (lines []string) {
 	return lines
 }
 
-// printGroups counts processes and device rules instead of naming them.
+// printGroups counts processes and device rules instead of naming them. The rules
+// themselves are tested where they are made.
 func (h *Host) printGroups() (lines []string) {
 	for _, at := range sorted(h.groups) {
 		g := h.groups[at]
@@ -63,7 +67,8 @@ func (h *Host) printGroups() (lines []string) {
 	return lines
 }
 
-// printProcesses prints by pid, which is the order of birth.
+// printProcesses prints by pid, which is the order of birth. Pids grow with each start,
+// so texts with the same processes after another start differ.
 func (h *Host) printProcesses() (lines []string) {
 	all := make([]*process, 0, len(h.procs))
 	for _, p := range h.procs {
@@ -83,7 +88,8 @@ func (h *Host) printProcesses() (lines []string) {
 	return lines
 }
 
-// printKeepers names what a controller holds and counts what it has to report.
+// printKeepers names what a controller holds and counts what it has to report. Its
+// socket is not printed but decides the order.
 func (h *Host) printKeepers() (lines []string) {
 	for _, socket := range sorted(h.keepers) {
 		k := h.keepers[socket]
@@ -97,7 +103,8 @@ func (h *Host) printKeepers() (lines []string) {
 	return lines
 }
 
-// printLinks leaves indexes out: they grow with each start.
+// printLinks leaves indexes out: they grow with each start. Names that are reserved and
+// not yet used come after, as an undo must release them.
 func (h *Host) printLinks() (lines []string) {
 	for _, l := range h.links {
 		lines = append(lines, fmt.Sprintf("link: %s %s %s, %s of %s %s %v",
@@ -107,7 +114,8 @@ func (h *Host) printLinks() (lines []string) {
 	return append(lines, prefixed("reserved: ", sorted(h.reserved))...)
 }
 
-// printTerminals says which console a terminal is, if a controller serves it.
+// printTerminals says which console a terminal is, if a controller serves it. Others
+// are held by a descriptor only.
 func (h *Host) printTerminals() (lines []string) {
 	for _, path := range sorted(h.terms) {
 		line := "terminal: " + path

@@ -2,7 +2,9 @@ package fakes
 
 import "slices"
 
-// onGuest runs effect on a running container; NotFound if there is none.
+// onGuest runs effect on a running container; NotFound if there is none. It is no op,
+// so no fault strikes what a test does. Effect is called with the host locked, and
+// whoever waits looks again afterwards.
 func (h *Host) onGuest(name string, effect func(g *guest)) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -15,16 +17,19 @@ func (h *Host) onGuest(name string, effect func(g *guest)) error {
 	return nil
 }
 
-// ExitInit makes the init of a container end with a wait status: see Exited and
-// Killed.
+// ExitInit makes the init of a container end with a wait status: see Exited and Killed.
+// The report is filed when it returns, but a driver acts on it some time later: wait
+// for its event.
 func (h *Host) ExitInit(name string, status int) error {
 	return h.onGuest(name, func(g *guest) { h.die(g.init, status) })
 }
 
-// RebootInit makes init ask the kernel for a reboot.
+// RebootInit makes init ask the kernel for a reboot. Its controller starts it again,
+// unless that is dead or not its parent.
 func (h *Host) RebootInit(name string) error { return h.ExitInit(name, rebooted) }
 
-// OOMKill makes the kernel kill init for lack of memory.
+// OOMKill makes the kernel kill init for lack of memory. Usage of the group counts it,
+// which tells it from other kills.
 func (h *Host) OOMKill(name string) error {
 	return h.onGuest(name, func(g *guest) {
 		if g.group != nil {
@@ -34,18 +39,20 @@ func (h *Host) OOMKill(name string) error {
 	})
 }
 
-// KillController kills the controller that holds a container, with all others
-// that it holds orphaned as well; their inits live on.
+// KillController kills the controller that holds a container, with all others that it
+// holds orphaned as well; their inits live on. Connections to it end.
 func (h *Host) KillController(name string) error {
 	return h.onGuest(name, func(g *guest) { h.die(g.keeper.process, Killed(sigKILL)) })
 }
 
-// GuestWrites makes init write to one of its consoles, counted from 0.
+// GuestWrites makes init write to one of its consoles, counted from 0. Without a
+// controller that forwards, the text waits for the next.
 func (h *Host) GuestWrites(name string, console int, text string) error {
 	return h.onGuest(name, func(g *guest) { g.say(console, text) })
 }
 
-// Fork makes init start another process, and returns its pid on the host.
+// Fork makes init start another process, and returns its pid on the host. It dies with
+// init, gets what is sent to the group, and catches nothing.
 func (h *Host) Fork(name string) (pid int, err error) {
 	err = h.onGuest(name, func(g *guest) {
 		child := h.spawn("child of "+name, Init{}, g.group)
@@ -55,7 +62,8 @@ func (h *Host) Fork(name string) (pid int, err error) {
 	return pid, err
 }
 
-// Signals lists what init was sent, delivered or not.
+// Signals lists what init was sent, delivered or not. It begins with those that came
+// before init was executed; a restart begins anew, as with another process.
 func (h *Host) Signals(name string) (signals []int, err error) {
 	err = h.onGuest(name, func(g *guest) { signals = slices.Clone(g.init.got) })
 	return signals, err
@@ -67,8 +75,11 @@ func (h *Host) InitPID(name string) (pid int) {
 	return pid
 }
 
-// Boot boots the host again: everything that runs is gone without a report,
-// only the disk stays, and the boot id is another.
+// Boot boots the host again: everything that runs is gone without a report, only the
+// disk stays, and the boot id is another. The daemon is dead too, so its descriptors
+// and streams are closed: make a new driver. What tests have installed or made missing
+// stays, bridges and paths included. Processes and controllers are cut loose from their
+// containers first, so that no end is acted on.
 func (h *Host) Boot() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

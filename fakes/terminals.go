@@ -11,8 +11,10 @@ import (
 	"virtlxcd/ports"
 )
 
-// terminal is a host terminal. Until a controller holds its master, bytes go
-// through a socket pair between the master and Attach; from then on, in memory.
+// terminal is a host terminal. Until a controller holds its master, bytes go through a
+// socket pair between the master and Attach; from then on, in memory. It is there while
+// a controller holds it or a descriptor of its master is open. Once a controller has
+// held it, it stays in memory, also between two controllers.
 type terminal struct {
 	host    *Host
 	path    string
@@ -26,7 +28,8 @@ type terminal struct {
 	typed   []byte   // written by clients, not read by the guest yet
 }
 
-// Sizes as real terminals and controllers have them.
+// Sizes as real terminals and controllers have them. A pseudoterminal takes 4 KiB
+// (N_TTY_BUF_SIZE of the kernel).
 const (
 	ringSize  = 64 << 10 // the tail of what nobody read
 	stuckSize = 4 << 10  // then the guest would block; here the tail is kept too
@@ -39,7 +42,8 @@ type Terminals struct{ host *Host }
 // NewTerminals returns the port.
 func NewTerminals(host *Host) *Terminals { return &Terminals{host} }
 
-// Open makes a terminal whose path is /dev/pts/N, the lowest free N.
+// Open makes a terminal whose path is /dev/pts/N, the lowest free N. Numbers are used
+// again as those of devpts are, after the terminal is gone.
 func (s *Terminals) Open(ctx context.Context) (made ports.Terminal, err error) {
 	h := s.host
 	err = h.do(ctx, "Terminals.Open", func() error {
@@ -66,7 +70,9 @@ func (s *Terminals) Open(ctx context.Context) (made ports.Terminal, err error) {
 // ptsPath is like that of devpts.
 func ptsPath(n int) string { return fmt.Sprintf("/dev/pts/%d", n) }
 
-// forgetTerminals drops those that nobody has any more.
+// forgetTerminals drops those that nobody has any more. Nobody tells the Host of a
+// master that was closed, so each look at the terminals begins with this. Streams that
+// read from it have ended with the master.
 func (h *Host) forgetTerminals() {
 	for path, t := range h.terms {
 		if t.holder == nil && !h.isOpen(t) {
@@ -76,7 +82,8 @@ func (h *Host) forgetTerminals() {
 	}
 }
 
-// Attach returns a stream; several share the bytes.
+// Attach returns a stream; several share the bytes. Before a controller held it each is
+// a duplicate of the slave, afterwards one in memory. ENOENT if it is gone.
 func (s *Terminals) Attach(ctx context.Context, path string) (stream io.ReadWriteCloser, err error) {
 	h := s.host
 	err = h.do(ctx, "Terminals.Attach", func() error {
@@ -99,7 +106,8 @@ func (s *Terminals) Attach(ctx context.Context, path string) (stream io.ReadWrit
 	return kept(stream, err)
 }
 
-// hold makes the terminal the console of a guest.
+// hold makes the terminal the console of a guest. What the guest wrote while nobody
+// forwarded comes now, as from a buffer that is emptied.
 func (t *terminal) hold(g *guest, console int) {
 	t.taken, t.over, t.holder, t.console = true, false, g, console
 	stuck := t.stuck
@@ -107,7 +115,8 @@ func (t *terminal) hold(g *guest, console int) {
 	t.fromGuest(string(stuck))
 }
 
-// fromGuest takes what the guest wrote; the oldest of too much is lost.
+// fromGuest takes what the guest wrote; the oldest of too much is lost. It never
+// blocks: the host is locked.
 func (t *terminal) fromGuest(text string) {
 	if t.holder == nil {
 		t.stuck = tail(append(t.stuck, text...), stuckSize)
@@ -120,7 +129,8 @@ func (t *terminal) fromGuest(text string) {
 // tail keeps the last bytes.
 func tail(text []byte, size int) []byte { return text[max(0, len(text)-size):] }
 
-// line takes a whole line of what was typed. Both ends of line count.
+// line takes a whole line of what was typed. Both ends of line count. So "\r\n" gives
+// an empty line after the other, which hear ignores.
 func (t *terminal) line() (line string, ok bool) {
 	end := bytes.IndexAny(t.typed, "\r\n")
 	if end < 0 {
@@ -131,7 +141,8 @@ func (t *terminal) line() (line string, ok bool) {
 	return line, true
 }
 
-// stream is a client's end of a terminal in memory.
+// stream is a client's end of a terminal in memory. Its fields are guarded by the
+// Host's lock.
 type stream struct {
 	terminal *terminal
 	use      *use
@@ -146,8 +157,9 @@ func (h *Host) newStream(t *terminal) *stream {
 	return s
 }
 
-// Read waits for output. After the end of the container it returns what is
-// left, then io.EOF.
+// Read waits for output. After the end of the container it returns what is left, then
+// io.EOF. Bytes go to whichever stream reads first, as with two readers of one
+// terminal. It has no context: Close ends it.
 func (s *stream) Read(into []byte) (n int, err error) {
 	t, h := s.terminal, s.terminal.host
 	h.mu.Lock()
@@ -164,7 +176,9 @@ func (s *stream) Read(into []byte) (n int, err error) {
 	return n, nil
 }
 
-// Write waits while the guest has not read what was typed before.
+// Write waits while the guest has not read what was typed before. It writes all or says
+// how much went, os.ErrClosed after Close and io.ErrClosedPipe after the end of the
+// container. A guest that can read does so within the call.
 func (s *stream) Write(from []byte) (n int, err error) {
 	t, h := s.terminal, s.terminal.host
 	h.mu.Lock()
@@ -187,7 +201,8 @@ func (s *stream) Write(from []byte) (n int, err error) {
 	return n, nil
 }
 
-// Close unblocks readers and writers.
+// Close unblocks readers and writers. It may be called twice. The terminal and its
+// other streams stay.
 func (s *stream) Close() error {
 	h := s.terminal.host
 	h.look(func() {

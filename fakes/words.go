@@ -9,7 +9,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// join makes a line; words that are empty or hard to read back are quoted.
+// join makes a line; words that are empty or hard to read back are quoted. With key
+// "env" and words GREETING and "hello world" it is env GREETING "hello world".
 func join(key string, words []string) string {
 	line := key
 	for _, word := range words {
@@ -22,12 +23,13 @@ func join(key string, words []string) string {
 }
 
 // needsQuotes: blanks of any kind, quotes and what cannot be seen, so also bytes that
-// are no text.
+// are no text. Quoting is that of Go (strconv.Quote), so any bytes come back.
 func needsQuotes(r rune) bool {
 	return r == '"' || r == '\\' || r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r)
 }
 
-// split takes a line apart.
+// split takes a line apart. It is the inverse of join, but takes any number of blanks.
+// A quote counts at the start of a word only. Kind Malformed if it does not end.
 func split(line string) (words []string, err error) {
 	for rest := strings.TrimSpace(line); rest != ""; rest = strings.TrimSpace(rest) {
 		if rest[0] != '"' {

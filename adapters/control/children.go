@@ -11,6 +11,7 @@ import (
 // children reaps controllers that end while the daemon that started them lives.
 // The others become init's. The zero value is ready. A controller is watched by one
 // goroutine, which costs no thread: it waits in the poller.
+// Reaping matters only for that: a zombie keeps its pid and its place in the group.
 type children struct {
 	mu     sync.Mutex // guards all and closed
 	all    map[int]*child
@@ -28,6 +29,7 @@ type child struct {
 
 // watch reaps process when it ends. It waits in Go's poller, not in a thread, on a
 // pidfd that does not block (pidfd_open(2)). After close it does nothing.
+// From here on nobody else may wait for the process.
 func (c *children) watch(process *os.Process) {
 	fd, err := unix.PidfdOpen(process.Pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -48,6 +50,7 @@ func (c *children) watch(process *os.Process) {
 }
 
 // await returns when the process was reaped or close was called.
+// The poller calls the function once at the start and then when the pidfd is readable.
 func (c *children) await(one *child) {
 	defer close(one.reaped)
 	pid := one.process.Pid
@@ -66,6 +69,7 @@ func (c *children) await(one *child) {
 
 // leave says that a controller holds nothing any more and was hung up on. One that
 // was not started by this daemon is unknown here.
+// It must be told before the hang-up, or close could see the process as one that stays.
 func (c *children) leave(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,6 +83,7 @@ const leaveLimit = 2 * time.Second
 
 // close waits for those that are about to end, so that their control group can
 // be removed, and stops waiting for the others.
+// The limit is for all of them together. Closing a pidfd wakes its goroutine.
 func (c *children) close() {
 	late := time.NewTimer(leaveLimit)
 	defer late.Stop()
@@ -97,6 +102,7 @@ func (c *children) close() {
 }
 
 // shut lets no more in and returns who is about to end.
+// Those that hold containers are meant to outlive the daemon and are not returned.
 func (c *children) shut() (leaving []*child) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

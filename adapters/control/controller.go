@@ -41,8 +41,10 @@ type Controller struct {
 // pendingReports is how many reports may lie unread before replies wait too. A
 // container that restarts without end can fill it; the controller then keeps the
 // others until there is room.
+// Reports are repeated until acknowledged, so that a full channel loses none of them.
 const pendingReports = 1024
 
+// It takes conn over and starts the reader, which Close waits for.
 func newController(ref container.Controller, conn *net.UnixConn, parent *Controllers) *Controller {
 	c := &Controller{
 		ref: ref, conn: conn, parent: parent, log: parent.log.With("controller", ref.PID),
@@ -63,6 +65,8 @@ func (c *Controller) Reports() <-chan ports.Report { return c.reports }
 
 // Close implements ports.Controller. It waits for the reader. Requests that wait
 // get NotFound, reports that nobody has read are lost here and kept there.
+// A second call is fine. The controller sees the hang-up: one that holds containers
+// waits for the next daemon, one that holds none ends.
 func (c *Controller) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -84,6 +88,7 @@ func (c *Controller) Close() error {
 }
 
 // isGone says whether the connection has ended, from either side.
+// A process that died is not known to be gone before the reader has seen the end.
 func (c *Controller) isGone() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,6 +96,8 @@ func (c *Controller) isGone() bool {
 }
 
 // receive passes messages on until the connection ends.
+// One byte more than a message has room for makes a longer packet visible: it does not
+// decode. Nothing that follows a damaged message can be trusted, so it hangs up.
 func (c *Controller) receive() {
 	defer close(c.done)
 	defer c.ended()
@@ -113,6 +120,7 @@ func (c *Controller) receive() {
 }
 
 // descriptors finds those that came with a packet.
+// What cannot be parsed has no descriptors that could be closed.
 func descriptors(rights []byte) (fds []int) {
 	messages, err := unix.ParseSocketControlMessage(rights)
 	if err != nil {
@@ -133,6 +141,8 @@ func closeAll(fds []int) {
 }
 
 // dispatch hands a reply to who waits for it and queues a report.
+// It runs in the reader alone, so reports keep their order. It waits only for room in
+// the channel of reports, and not after Close has begun.
 func (c *Controller) dispatch(m *hold.Message) {
 	c.count(m)
 	if kind, isReport := reportKinds[m.Kind]; isReport {
@@ -160,12 +170,14 @@ func (c *Controller) dispatch(m *hold.Message) {
 }
 
 // question is a request that waits for its answer.
+// There is one for each container at most, as reply has room for one message.
 type question struct {
 	kind  hold.Kind
 	reply chan *hold.Message // closed if the connection ends first
 }
 
 // answers says which request a reply is for. Unknown is for all.
+// A reply that is not in it can be given to any request, since only Unknown is left.
 var answers = map[hold.Kind]hold.Kind{
 	hold.Begun: hold.Begin, hold.NotBegun: hold.Begin, hold.Running: hold.Proceed, hold.NotRun: hold.Proceed,
 	hold.Abandoned: hold.Abandon, hold.Reclaimed: hold.Reclaim, hold.Restored: hold.Restore,
@@ -178,12 +190,16 @@ func (q question) takes(reply hold.Kind) bool {
 	return !known || request == q.kind
 }
 
+// Messages of the other kinds are replies.
 var reportKinds = map[hold.Kind]ports.ReportKind{
 	hold.Exited: ports.ReportExited, hold.Restarted: ports.ReportRestarted,
 	hold.NeedsLinks: ports.ReportRestartNeedsLinks, hold.RestartFailed: ports.ReportRestartFailed,
 }
 
 // count keeps track of what the controller holds.
+// What counts is what the controller says, not what was asked of it: a request whose
+// answer never came may have been carried out. It decides only whether Close expects
+// the process to end.
 func (c *Controller) count(m *hold.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,6 +214,8 @@ func (c *Controller) count(m *hold.Message) {
 // ended tells everybody who waits and removes the socket of a controller that died.
 // One that hung up on us, or sent what we could not read, may hold containers still,
 // and another daemon may have taken our place.
+// It runs in the reader, last. The channel of reports is closed in any case: that is
+// how the use cases learn that a controller is gone.
 func (c *Controller) ended() {
 	c.mu.Lock()
 	ours := c.closed
@@ -221,6 +239,7 @@ func (c *Controller) ended() {
 // two requests about one container only the later gets an answer: the job gate
 // lets but one through. NotFound: the controller is gone; Aborted: ctx ended, and
 // what the controller does with the request is not known.
+// The descriptors of the answer are the caller's. With an error there are none.
 func (c *Controller) ask(ctx context.Context, m *hold.Message) (*hold.Message, error) {
 	waiter := make(chan *hold.Message, 1)
 	c.mu.Lock()
@@ -253,6 +272,7 @@ func (c *Controller) ask(ctx context.Context, m *hold.Message) (*hold.Message, e
 	}
 }
 
+// An answer that comes later finds nobody, and its descriptors are closed.
 func (c *Controller) forget(uuid container.UUID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,6 +285,7 @@ func (c *Controller) gone() error {
 }
 
 // send writes one packet. It waits in Go's poller while the controller does not read.
+// It may be called by several goroutines: a packet is written whole or not at all.
 func (c *Controller) send(m *hold.Message) error {
 	packet, fds := wire.Append(make([]byte, 0, wire.Size), nil, m)
 	if len(fds) > wire.MaxFiles {

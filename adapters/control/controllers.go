@@ -45,6 +45,7 @@ type Options struct {
 }
 
 // Controllers implements ports.Controllers.
+// Its methods are for any goroutine. What New opened is kept to Close.
 type Controllers struct {
 	options Options
 	image   *os.File
@@ -58,6 +59,9 @@ type Controllers struct {
 // New prepares to start controllers. It reads the program once: what containers
 // see of it is a sealed copy (a payload could otherwise reach the host's file
 // through /proc/self/exe).
+// Both errors are of kind System; with one nothing is left open. The first spare
+// controller is made in the background, so a program that cannot be executed shows
+// at the first Launch.
 func New(options Options, log *slog.Logger) (*Controllers, error) {
 	image, err := sealedCopy(options.Program)
 	if err != nil {
@@ -90,6 +94,8 @@ func openDirs(options Options) (*os.File, error) {
 // Close lets go of what New took; Launch fails from then on. Controllers run on,
 // but for the spare one, and are awaited if they are about to end. Controller
 // values stay usable.
+// Spare controller first, since it is a child that is about to end; then the thread
+// that makes children, and then those who wait for them.
 func (c *Controllers) Close() error {
 	c.spare.close()
 	c.nursery.close()
@@ -117,6 +123,7 @@ func (c *Controllers) Launch(ctx context.Context, identity container.Identity) (
 }
 
 // openLog opens what a container's controller complains into.
+// A log of its own is appended to: it goes on over starts, and only root may read it.
 func (c *Controllers) openLog(name string) (*os.File, error) {
 	if c.options.Shared != nil {
 		file, err := c.options.Shared()
@@ -138,6 +145,7 @@ func (c *Controllers) openLog(name string) (*os.File, error) {
 // spawn starts a controller that holds nothing yet. The socket is bound and listens
 // before the program runs, and the daemon is connected already, so nobody has to
 // wait until it is ready.
+// The controller's ends are closed here in any case: it has its own copies by then.
 func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
 	name := newName() + socketSuffix
 	path := filepath.Join(c.options.State, name)
@@ -168,6 +176,7 @@ func (c *Controllers) spawn(ctx context.Context) (*Controller, error) {
 const socketSuffix = ".sock"
 
 // newName is not the container's: a controller is started before it has one.
+// 16 hexadecimal digits: two controllers of one host do not meet.
 func newName() string {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
@@ -193,6 +202,7 @@ func (c *Controllers) Adopt(_ context.Context, ref container.Controller) (ports.
 
 // lost removes the socket of a controller that is gone. Only the last part of its
 // path counts: a status file could name any file.
+// The error is what callers take for "the controller died with all that it held".
 func (c *Controllers) lost(ref container.Controller, err error) error {
 	if ref.Socket != "" {
 		unix.Unlinkat(int(c.sockets.Fd()), filepath.Base(ref.Socket), 0)
@@ -203,6 +213,7 @@ func (c *Controllers) lost(ref container.Controller, err error) error {
 // address names a socket in the State directory: through the directory's
 // descriptor, because socket addresses are short (unix(7): 107 bytes) and
 // prefixes may be long.
+// The result is good as long as the directory is open.
 func (c *Controllers) address(name string) *unix.SockaddrUnix {
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(c.sockets.Fd())) + "/" + name}
 }
@@ -212,6 +223,8 @@ const socketType = unix.SOCK_SEQPACKET | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 
 // listen makes a socket that only its owner, root, may connect to. The backlog is
 // for one daemon that comes while another goes.
+// The name is new, but a file of it that somebody left there must not stop a start.
+// The mode is set before listen, so that nobody gets in between.
 func (c *Controllers) listen(name string) (*os.File, error) {
 	if err := unix.Unlinkat(int(c.sockets.Fd()), name, 0); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -238,6 +251,7 @@ func (c *Controllers) listen(name string) (*os.File, error) {
 
 // dial connects without waiting: ECONNREFUSED is a socket without a process, EAGAIN
 // one whose backlog is full.
+// The caller closes the connection.
 func (c *Controllers) dial(name string) (*net.UnixConn, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, socketType, 0)
 	if err != nil {
@@ -266,6 +280,7 @@ func pair() (ours *net.UnixConn, theirs *os.File, err error) {
 }
 
 // connection takes fd over, also when it fails.
+// The duplicate goes to Go's poller, so that reading from it takes no thread.
 func connection(fd int) (*net.UnixConn, error) {
 	file := os.NewFile(uintptr(fd), "control")
 	defer file.Close() // FileConn duplicates it

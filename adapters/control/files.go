@@ -10,6 +10,7 @@ import (
 )
 
 // number is the descriptor of a file that may be absent.
+// The file must stay open until the message was sent.
 func number(file *os.File) hold.FD {
 	if file == nil {
 		return hold.None
@@ -40,6 +41,7 @@ func numbers(files []*os.File) []hold.FD {
 }
 
 // file takes a received descriptor over; nil for none. name is what errors show.
+// Whoever gets the file closes it; a received descriptor has no other owner.
 func file(fd hold.FD, name string) *os.File {
 	if fd == hold.None {
 		return nil
@@ -67,6 +69,7 @@ func held(m *hold.Message) ports.Held {
 }
 
 // closeHeld closes all of them; some may be missing.
+// Nobody else may have got any of them.
 func closeHeld(h *ports.Held) {
 	closeFiles([]*os.File{h.Process, h.Network, h.Plan})
 	closeFiles(h.Terminals)
@@ -89,6 +92,8 @@ func release(m *hold.Message) {
 
 // duplicates copies descriptors; on failure none is left. The copies share their
 // open files (dup(2)) and close on exec.
+// Host terminals are copied because an order's files stay the caller's, and what is
+// held is the receiver's.
 func duplicates(list []*os.File) ([]*os.File, error) {
 	copies := make([]*os.File, 0, len(list))
 	for _, original := range list {

@@ -10,6 +10,7 @@ import (
 // newNetwork makes a network namespace, nil where that fails: the controller
 // then makes one with the container, which takes longer. The thread that made
 // it dies of it, because its goroutine ends locked.
+// The caller closes the file; the namespace goes when nobody has it open or is in it.
 func newNetwork() *os.File {
 	made := make(chan *os.File, 1)
 	go func() {
@@ -21,6 +22,7 @@ func newNetwork() *os.File {
 
 // unshareNetwork moves this thread alone (unshare(2)); the namespace lives on in
 // the descriptor.
+// The file is that of the thread, not of the process, which stays in the host's network.
 func unshareNetwork() *os.File {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil

@@ -11,6 +11,8 @@ import (
 )
 
 // birth is a program to be started.
+// The files are what it finds from descriptor 3 on: its listening socket and the
+// connection to this daemon.
 type birth struct {
 	program string
 	socket  string
@@ -18,6 +20,7 @@ type birth struct {
 	answer  chan born
 }
 
+// born is the answer: one of the two is nil.
 type born struct {
 	process *os.Process
 	err     error
@@ -34,12 +37,15 @@ type nursery struct {
 }
 
 // environment of a controller: one thread of Go code is all it has.
+// More threads would cost memory for each running container.
 var environment = []string{"GOMAXPROCS=1"}
 
 // room is what a controller's command line is filled up to, so that it can show
 // the name of what it holds later.
 const room = 512
 
+// It returns before the thread has joined the groups: the first birth waits for that,
+// the start of the daemon does not.
 func newNursery(options Options, log *slog.Logger) *nursery {
 	n := &nursery{births: make(chan birth), quit: make(chan struct{}), done: make(chan struct{}), log: log}
 	go n.run(options)
@@ -47,6 +53,8 @@ func newNursery(options Options, log *slog.Logger) *nursery {
 }
 
 // run keeps its thread locked to the end, so that the changed thread dies with it.
+// Births are carried out one after the other. A Go program with a thread whose groups
+// differ must never run anything else on it, hence the lock without an unlock.
 func (n *nursery) run(options Options) {
 	defer close(n.done)
 	runtime.LockOSThread()
@@ -70,6 +78,8 @@ func (n *nursery) run(options Options) {
 
 // join moves this thread into the v1 groups; the v2 group is entered at birth.
 // A host that refuses leaves controllers in the daemon's groups.
+// Of a refusal only the log tells: containers start, and a restart of the service in
+// which the daemon runs may end them.
 func (n *nursery) join(group func(context.Context) (*os.File, []*os.File, error)) *os.File {
 	if group == nil {
 		return nil
@@ -86,6 +96,7 @@ func (n *nursery) join(group func(context.Context) (*os.File, []*os.File, error)
 
 // leave moves this thread back. The thread ends a moment after its goroutine,
 // too late for who wants to remove the group then.
+// An error is no more than a group that stays behind, so it is told at a low level.
 func (n *nursery) leave(home func() ([]*os.File, error)) {
 	tasks, err := home()
 	if err = errors.Join(err, move(tasks)); err != nil {
@@ -94,6 +105,8 @@ func (n *nursery) leave(home func() ([]*os.File, error)) {
 }
 
 // move puts this thread into the groups, as far as that goes.
+// "0" is the thread that writes. Each file is closed whatever came of it, and the
+// others are tried.
 func move(tasks []*os.File) (err error) {
 	for _, file := range tasks {
 		_, refused := file.WriteString("0")
@@ -104,6 +117,8 @@ func move(tasks []*os.File) (err error) {
 
 // start executes the program in a session of its own, so that no terminal's hang-up
 // reaches it. Descriptors 0 to 2 are /dev/null, files follow from 3 on.
+// The command line is filled up with blanks as one more argument, which the
+// controller does not read; it writes the name there later.
 func (b *birth) start(unified *os.File) (*os.Process, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -123,6 +138,8 @@ func (b *birth) start(unified *os.File) (*os.Process, error) {
 
 // start waits for the thread, not for the program: that may still be loading. The
 // files are not closed. os.ErrClosed after close.
+// Ctx ends only the waiting for the thread: once it has taken the birth, the answer
+// comes soon, and a process that nobody waits for would be lost.
 func (n *nursery) start(ctx context.Context, b birth) (*os.Process, error) {
 	b.answer = make(chan born, 1)
 	select {

@@ -19,6 +19,8 @@ import (
 // NotFound for a controller that is gone, UnsupportedConfig for more descriptors
 // than a message carries, Aborted when ctx ends, System for the daemon's own
 // descriptors. After any of them but the first, Abandon: the container may be begun.
+// The plan is written into sealed memory: the controller keeps it for restarts from
+// inside, and the daemon for a controller that dies.
 func (c *Controller) Begin(ctx context.Context, order ports.Order) (ports.Held, error) {
 	plan, err := sealedBytes("plan", script(&order).Append(nil))
 	if err != nil {
@@ -40,6 +42,7 @@ func (c *Controller) Begin(ctx context.Context, order ports.Order) (ports.Held, 
 
 // begin sends the order. What is opened for it is closed when the answer is there:
 // the controller has its own descriptors by then.
+// A descriptor in a message is duplicated by the kernel when it is sent.
 func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.File) (*hold.Message, error) {
 	files, done, err := c.files(order, plan)
 	if err != nil {
@@ -58,6 +61,7 @@ func (c *Controller) begin(ctx context.Context, order *ports.Order, plan *os.Fil
 
 // networkFor gives away the namespace that was made ahead, if the order can use
 // it: with an id map it has to belong to the new user namespace.
+// It is given once: the second container of a group makes its own.
 func (c *Controller) networkFor(order *ports.Order) *os.File {
 	if !order.Namespaces.Net || order.Namespaces.User {
 		return nil
@@ -70,6 +74,8 @@ func (c *Controller) networkFor(order *ports.Order) *os.File {
 }
 
 // files gathers what a start needs. done closes what was opened for it.
+// A cgroup that has no directories to enter, that of fakes, gives none. With an error
+// done is nil and nothing is open.
 func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files, done func(), err error) {
 	files = hold.NoFiles()
 	files.Plan, files.Image, files.Log = number(plan), number(c.parent.image), number(c.complaints)
@@ -88,12 +94,15 @@ func (c *Controller) files(order *ports.Order, plan *os.File) (files hold.Files,
 
 // Proceed implements ports.Controller. For one that runs already it is no error: a
 // daemon may not know what its predecessor asked.
+// It returns when init was executed. After a *ports.StepError nothing is left of the
+// container; NotFound is also for one that the controller does not hold.
 func (c *Controller) Proceed(ctx context.Context, uuid container.UUID) error {
 	defer c.parent.spare.refill() // the start is over
 	return c.request(ctx, hold.Proceed, uuid, hold.Running)
 }
 
 // Abandon implements ports.Controller. It kills a running one too.
+// It returns when the kill was sent. A container that is not held is no error.
 func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 	err := c.request(ctx, hold.Abandon, uuid, hold.Abandoned)
 	if errors.Is(err, fault.NotFound) {
@@ -103,6 +112,7 @@ func (c *Controller) Abandon(ctx context.Context, uuid container.UUID) error {
 }
 
 // request is for those that carry nothing but the container.
+// The descriptors of a reply of the wanted kind would be lost: these have none.
 func (c *Controller) request(ctx context.Context, kind hold.Kind, uuid container.UUID, want hold.Kind) error {
 	reply, err := c.ask(ctx, &hold.Message{Kind: kind, UUID: uuid, Files: hold.NoFiles()})
 	if err != nil {
@@ -113,6 +123,7 @@ func (c *Controller) request(ctx context.Context, kind hold.Kind, uuid container
 
 // Reclaim implements ports.Controller. It may be asked again: each answer has
 // descriptors of its own.
+// NotFound is also for a container that it does not hold.
 func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (ports.Held, error) {
 	reply, err := c.ask(ctx, &hold.Message{Kind: hold.Reclaim, UUID: uuid, Files: hold.NoFiles()})
 	if err != nil {
@@ -127,6 +138,7 @@ func (c *Controller) Reclaim(ctx context.Context, uuid container.UUID) (ports.He
 // Restore implements ports.Controller. The files in held stay the caller's. NotFound
 // if the process is gone, or the controller is, or refuses. A held container whose plan was lost
 // cannot be restarted from inside, but is held: the order makes a new plan.
+// What is opened here, plan and pidfd, is closed when the answer is there.
 func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.Held) error {
 	plan := old.Plan
 	if plan == nil {
@@ -165,6 +177,7 @@ func (c *Controller) Restore(ctx context.Context, order ports.Order, old ports.H
 // open finds a process again by its number and start time. The time is compared
 // when the pidfd is there: from then on the number cannot go to another process
 // unnoticed.
+// The caller closes it.
 func open(pid int, start uint64) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -179,11 +192,13 @@ func open(pid int, start uint64) (*os.File, error) {
 
 // Acknowledge implements ports.Controller. It has no answer; a controller that
 // nothing keeps ends, which closes Reports.
+// Number and all before it are dealt with; a number that was acknowledged is fine.
 func (c *Controller) Acknowledge(number uint64) error {
 	return c.send(&hold.Message{Kind: hold.Acknowledge, Number: number, Files: hold.NoFiles()})
 }
 
 // check turns an unwanted reply into an error and closes what it brought.
+// What a controller refuses without a reason of the kernel's is Unknown.
 func (c *Controller) check(reply *hold.Message, want hold.Kind) error {
 	if reply.Kind == want {
 		return nil
@@ -199,6 +214,7 @@ func (c *Controller) check(reply *hold.Message, want hold.Kind) error {
 }
 
 // stepError keeps the errno, so that errors.Is finds it; the plan knows the names.
+// The index is one of the plan's list that Entered names, or one that no list has.
 func stepError(failure hold.Failure) *ports.StepError {
 	errno := unix.Errno(failure.Errno)
 	return &ports.StepError{

@@ -19,6 +19,7 @@ type spare struct {
 }
 
 // breed says how one is made and makes the first.
+// It must be called once, before the others.
 func (s *spare) breed(spawn func(context.Context) (*Controller, error)) {
 	s.spawn = spawn
 	s.refill()
@@ -26,6 +27,7 @@ func (s *spare) breed(spawn func(context.Context) (*Controller, error)) {
 
 // take returns the spare one if it is there and alive; the caller owns it. It does
 // not wait for one that is being made.
+// Nil is no error: the caller then makes one itself, and waits that long.
 func (s *spare) take() *Controller {
 	s.mu.Lock()
 	one := s.ready
@@ -40,6 +42,7 @@ func (s *spare) take() *Controller {
 
 // refill makes a new one if there is none. A failure is not told: who needs one
 // tries itself and gets the error.
+// It returns at once, may be called at any time, and does nothing after close.
 func (s *spare) refill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,6 +54,8 @@ func (s *spare) refill() {
 }
 
 // fill does what refill began. It does not end with a context: close waits for it.
+// The network is made for it too. Nobody else has seen the controller yet, so its
+// fields need no lock here.
 func (s *spare) fill() {
 	one, err := s.spawn(context.Background())
 	if err == nil {
@@ -65,6 +70,7 @@ func (s *spare) fill() {
 }
 
 // close ends the spare one: a controller without work and daemon ends by itself.
+// One that is being made is waited for, or nobody would hang up on it.
 func (s *spare) close() {
 	s.mu.Lock()
 	s.closed = true

@@ -17,6 +17,8 @@ import (
 
 // Sweep implements ports.ControllerSweeper. When ctx ends it returns what it has
 // ended so far, with ctx's error. The spare one is left alone: nobody knows it yet.
+// mine says which sockets belong to statuses that are known. A controller is dismissed
+// one at a time; one that does not answer keeps Sweep until ctx ends.
 func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) (ended []string, err error) {
 	spare := c.spare.socket()
 	entries, err := os.ReadDir(c.options.State)
@@ -37,6 +39,9 @@ func (c *Controllers) Sweep(ctx context.Context, mine func(socket string) bool) 
 
 // dismiss acknowledges whatever a controller has to report, after which one
 // that holds nothing ends. One that answers a further question holds something.
+// The question, Reclaim, names no container, so one that holds others answers Unknown.
+// A socket without a process is removed and not counted. Connecting takes the place of
+// a daemon that was connected, which the driver's lock keeps from being there.
 func (c *Controllers) dismiss(ctx context.Context, path string) (ended bool) {
 	name := filepath.Base(path)
 	connection, err := c.dial(name)
@@ -60,6 +65,7 @@ func (c *Controllers) dismiss(ctx context.Context, path string) (ended bool) {
 }
 
 // socket is the spare controller's, which no status leads to either.
+// It waits for one that is being made, or that would be swept as soon as it listens.
 func (s *spare) socket() string {
 	s.work.Wait()
 	s.mu.Lock()

@@ -12,6 +12,7 @@ import (
 // architecture and the 32-bit one beside it (libvirt's formatcaps). The blank
 // lines are part of the form. No security driver and no IOMMU is ever claimed.
 // It cannot fail: what facts do not tell is left out or 0.
+// Nothing in it depends on what runs, so the same facts give the same text.
 func (c *Codec) Capabilities(facts *host.Facts) string {
 	var b strings.Builder
 	b.WriteString("<capabilities>\n\n")
@@ -29,6 +30,7 @@ func (c *Codec) Capabilities(facts *host.Facts) string {
 }
 
 // guest is one architecture in which containers run.
+// "exe" is the only kind of system: what is started is a program, not a kernel.
 func (c *Codec) guest(arch, bits string) *node {
 	return el("guest").add(
 		leaf("os_type", "exe"),
@@ -39,6 +41,7 @@ func (c *Codec) guest(arch, bits string) *node {
 }
 
 // wordSize goes by the name: 64-bit machines have a sibling, or 64 in theirs.
+// "i686" and "armv7l" are neither, so they have 32.
 func wordSize(arch string) string {
 	if siblings[arch] != "" || strings.Contains(arch, "64") {
 		return "64"
@@ -47,6 +50,7 @@ func wordSize(arch string) string {
 }
 
 // hostNode lists page sizes and ways to suspend, as the host has them.
+// A host without a uuid shows none: zeros would be taken for one that many share.
 func hostNode(facts *host.Facts) *node {
 	cpu := el("cpu").add(leaf("arch", facts.Arch))
 	for _, size := range facts.PageSizes {
@@ -64,6 +68,7 @@ func hostNode(facts *host.Facts) *node {
 		el("secmodel").add(leaf("model", "none"), leaf("doi", "0")))
 }
 
+// A machine without NUMA is one cell, as facts have it.
 func topology(facts *host.Facts) *node {
 	cells := el("cells", "num", strconv.Itoa(len(facts.Cells)))
 	for i := range facts.Cells {
@@ -74,6 +79,7 @@ func topology(facts *host.Facts) *node {
 
 // cellNode is one NUMA node. How many pages of a size it has is known where it is
 // the only one; else only those of the base size can be counted.
+// Distances are left out where the kernel does not tell any.
 func cellNode(facts *host.Facts, cell *host.Cell) *node {
 	n := el("cell", "id", strconv.Itoa(cell.ID)).add(size("memory", cell.Memory))
 	for i, page := range facts.PageSizes {
@@ -102,6 +108,7 @@ func pageNode(kib, count uint64) *node {
 }
 
 // siblingID is the cell that the i-th distance leads to.
+// Ids of cells may have gaps, so a place in the list is no id.
 func siblingID(facts *host.Facts, i int) int {
 	if i < len(facts.Cells) {
 		return facts.Cells[i].ID

@@ -87,6 +87,8 @@ func (c *Codec) Parse(document string) (*container.Definition, error) {
 
 // ParseStored is Parse that watches what is drawn. What was drawn is told with an
 // error, too.
+// The store saves a document again of which something was drawn, or it would be
+// another container after the next start of the daemon.
 func (c *Codec) ParseStored(document string) (*container.Definition, ports.Drawn, error) {
 	watched := &watchedEntropy{Entropy: c.entropy}
 	def, err := New(watched, c.options).Parse(document)

@@ -14,11 +14,13 @@ import (
 // suites look for them. Texts of our own start in lower case.
 
 // bad says that the document does not make sense.
+// It is the kind of most refusals.
 func bad(format string, args ...any) error {
 	return fault.New(fault.BadDefinition, fault.API, format, args...)
 }
 
 // unsupported says that it does, but not here.
+// Another host or another driver could run it.
 func unsupported(format string, args ...any) error {
 	return fault.New(fault.UnsupportedConfig, fault.API, format, args...)
 }
@@ -30,6 +32,7 @@ func internal(format string, args ...any) error {
 }
 
 // badStructure is bad for attributes and elements as such.
+// The area differs from bad's, since others check these in a part of their own.
 func badStructure(format string, args ...any) error {
 	return fault.New(fault.BadDefinition, fault.Document, format, args...)
 }
@@ -51,6 +54,7 @@ func missingAttr(owner *node, name string) error {
 }
 
 // nameless carries only the detail: clients see a fixed text around it.
+// The text that clients see is made where codes are.
 func nameless() error { return &fault.Error{Kind: fault.NoName, Area: fault.API} }
 
 // sourceless and targetless carry only the detail, too: the other end of the
@@ -73,6 +77,7 @@ const maxShown = 2048
 
 // brief cuts the text of a refusal that repeats what a document holds: values
 // may be megabytes, errors go into logs and back to the client.
+// It is called where refusals leave this package, not where they are made.
 func brief(err error) error {
 	var e *fault.Error
 	if !errors.As(err, &e) || len(e.Text) <= maxShown {
@@ -84,6 +89,7 @@ func brief(err error) error {
 }
 
 // clip keeps the beginning, in whole characters.
+// A character that is cut in half would not be valid on the wire.
 func clip(text string) string {
 	if len(text) <= maxShown {
 		return text
@@ -96,6 +102,13 @@ const maxShownLine = 512
 
 // illFormed says where a document breaks the rules of XML: label and line, the
 // source line, and a pointer to the column.
+// As others print it:
+//
+// (domain_definition):2: Opening and ending tag mismatch: name line 2 and b
+// <name>web</b>
+// -------------^
+//
+// An offset outside of the document counts as its nearest end.
 func illFormed(label, document string, offset int, format string, args ...any) error {
 	offset = min(max(offset, 0), len(document))
 	line := 1 + strings.Count(document[:offset], "\n")
@@ -126,6 +139,7 @@ func atLineEnd(document string, at int) bool {
 }
 
 // window cuts a long line down to what surrounds the column.
+// The column stays under the same character.
 func window(line string, column int) (string, int) {
 	if len(line) <= maxShownLine {
 		return line, column
@@ -147,6 +161,7 @@ func pointer(before string) string {
 }
 
 // printable keeps an error text valid on the wire whatever the document held.
+// Lines come from anywhere, also from documents that are no text at all.
 func printable(line string) string {
 	return strings.Map(func(r rune) rune {
 		if r == 0 {

@@ -25,6 +25,8 @@ import (
 
 // leftovers collects from n, the owner, whatever was not taken. The order is that
 // of the tree, so arrange comes before.
+// Owners are the root and the devices with fields: each keeps its own, so that a
+// device that is detached takes them along.
 func leftovers(n *node) []device.Leftover {
 	n.owner = true
 	c := collector{}
@@ -38,6 +40,8 @@ type collector struct{ found []device.Leftover }
 
 // walk goes into elements that were taken: their own leftovers have a place in
 // them. One that was not taken is a leftover as a whole.
+// Children are numbered by name, counting those that were taken: only these are
+// printed again by fields, and in the same order.
 func (c *collector) walk(n *node, path string) {
 	c.attributes(n, path)
 	seen := map[string]int{}
@@ -65,6 +69,7 @@ func kept(n *node) string {
 // attributes keeps those of n that were not taken. Namespaces are declared where
 // they are used, once for each prefix: the declaration may have stood further out,
 // on an element that is printed without it.
+// Declarations as such are not kept, since most of them would be of no use to anybody.
 func (c *collector) attributes(n *node, path string) {
 	declared := map[string]bool{}
 	for i := range n.attrs {
@@ -100,6 +105,8 @@ type restorer struct {
 // restore puts back what leftovers took from owner. A place that is no more,
 // because the list it counts in became shorter, takes its leftover with it. What
 // a field prints wins over a leftover of the same attribute.
+// It must run after all fields were written, since places count what is there, and
+// before arrange. Leftovers come back in the order in which they were found.
 func restore(owner *node, left []device.Leftover) {
 	r := restorer{fixed: map[*node]map[string][]*node{}}
 	for _, l := range left {
@@ -119,6 +126,7 @@ func restore(owner *node, left []device.Leftover) {
 
 // adopt hangs a printed element into parent. Children that are put back are not
 // among those that places count.
+// A text that cannot be read is passed over: Format cannot fail.
 func (r *restorer) adopt(parent *node, text string) {
 	kid, err := parseFragment(text)
 	if err != nil {
@@ -140,6 +148,7 @@ func (r *restorer) resolve(n *node, path string) *node {
 
 // step goes to one child. The first of a name is made if no field printed it:
 // that is how an element comes back of which only attributes were left over.
+// A number that is negative or beyond the list leads nowhere.
 func (r *restorer) step(parent *node, step string) *node {
 	name, index := step, 0
 	if head, tail, ok := strings.Cut(step, "["); ok {
@@ -162,6 +171,7 @@ func (r *restorer) step(parent *node, step string) *node {
 }
 
 // index remembers the children that parent had when its first leftover came.
+// The lists are made once for each parent, however many leftovers it has.
 func (r *restorer) index(parent *node) map[string][]*node {
 	known, ok := r.fixed[parent]
 	if !ok {

@@ -18,6 +18,8 @@ import (
 // for an element that is not well formed, too large or of another namespace, and
 // for a prefix or namespace that cannot be written down; with an error the
 // result is zero. How much a definition holds in all is not looked at.
+// The limits here are lower than those of documents: what is accepted must fit into a
+// definition beside everything else.
 func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, error) {
 	n, err := parseTree(metadataLabel, text, metadataLimits)
 	if err != nil {
@@ -46,6 +48,7 @@ func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, er
 const maxPrefix = 256
 
 // checkPrefix makes sure that prefix and namespace can be written down.
+// "xml" and what begins with it is reserved (Namespaces in XML 1.0, section 3).
 func checkPrefix(prefix, namespace string) error {
 	if len(prefix) > maxPrefix || !isName(prefix) || strings.HasPrefix(prefix, "xml") {
 		return fault.New(fault.Malformed, fault.API, "failed to validate prefix for a new XML namespace")
@@ -58,6 +61,7 @@ func checkPrefix(prefix, namespace string) error {
 }
 
 // isName lets the decoder judge: a name is what it takes for one, whole.
+// A prefix with a blank or a bracket in it would else become more than a name.
 func isName(text string) bool {
 	token, err := xml.NewDecoder(strings.NewReader("<a " + text + "='1'/>")).RawToken()
 	start, ok := token.(xml.StartElement)
@@ -67,6 +71,7 @@ func isName(text string) bool {
 // inject gives the namespace to every element from n on that has none. It
 // fails where the prefix is declared for something else, and where an element
 // has a prefix that nobody declared.
+// On failure n is half changed: the caller throws it away.
 func inject(n *node, prefix, namespace string) bool {
 	if n.kind != element {
 		return true

@@ -3,6 +3,7 @@ package domxml
 import "strings"
 
 // nodeKind says what a node is; most are elements.
+// Text, comments and instructions are kept only inside of what is a leftover.
 type nodeKind uint8
 
 const (
@@ -36,6 +37,7 @@ type attr struct {
 }
 
 // el makes an element from pairs of attribute name and value.
+// Names have no namespace. An odd last argument is dropped.
 func el(name string, pairs ...string) *node {
 	n := &node{name: name, local: name}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -52,6 +54,7 @@ func leaf(name, content string, pairs ...string) *node {
 }
 
 // add appends children and returns n, so that trees can be written down as such.
+// A child belongs to one parent.
 func (n *node) add(kids ...*node) *node {
 	n.kids = append(n.kids, kids...)
 	return n
@@ -77,6 +80,7 @@ func (n *node) set(name, value string) {
 }
 
 // is matches elements without a namespace.
+// A foreign element that happens to have the name is another one.
 func (n *node) is(name string) bool {
 	return n.kind == element && n.space == "" && n.name == name
 }
@@ -101,6 +105,7 @@ func (n *node) get(name string) string {
 }
 
 // take returns an attribute and marks it as understood. A nil node has none.
+// What is taken is printed by a field or not at all.
 func (n *node) take(name string) (string, bool) {
 	if n == nil {
 		return "", false
@@ -135,6 +140,7 @@ func (n *node) find(name string) *node {
 
 // one takes the first child of the name. Further ones are removed: an element
 // that may stand once counts only where it stands first.
+// Those that are removed are no leftovers: others do not read them either.
 func (n *node) one(name string) *node {
 	if n == nil {
 		return nil
@@ -157,6 +163,7 @@ func (n *node) one(name string) *node {
 }
 
 // all takes every child of the name.
+// The order is that of the document, which counts for arguments and consoles.
 func (n *node) all(name string) []*node {
 	var found []*node
 	for _, kid := range n.each(name) {
@@ -181,6 +188,7 @@ func (n *node) each(name string) []*node {
 }
 
 // remove drops the children for which gone says so.
+// The list of children is changed in place: nobody may be walking over it.
 func (n *node) remove(gone func(*node) bool) {
 	kept := n.kids[:0]
 	for _, kid := range n.kids {
@@ -192,6 +200,8 @@ func (n *node) remove(gone func(*node) bool) {
 }
 
 // content is the text directly inside n.
+// Text inside of children does not count. Several pieces of it are joined; comments
+// between them leave no trace.
 func (n *node) content() string {
 	if n == nil {
 		return ""

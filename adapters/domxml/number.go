@@ -36,6 +36,8 @@ func scaled(value, unit, where string, fallback, limit uint64) (uint64, error) {
 // unitSize reads units as clients write them (formatdomain, "Memory
 // Allocation"), in either case: a letter alone or with iB counts in 1024, with B
 // in 1000. "k", "KiB" and "kib" are 1024, "KB" is 1000, "b" and "bytes" are 1.
+// The empty unit is the caller's to deal with. A kelvin sign, which folds to "k" in
+// another length, is no unit.
 func unitSize(unit string) (uint64, error) {
 	lower := strings.ToLower(unit)
 	if lower == "b" || lower == "byte" || lower == "bytes" {
@@ -70,6 +72,7 @@ const (
 )
 
 // memory takes the unit of n and returns its size in KiB, rounded up.
+// Kinds are those of scaled. Rounding up keeps 1 byte from becoming no limit.
 func memory(n *node, where string, limit uint64) (uint64, error) {
 	size, err := scaled(n.content(), n.pick("unit"), where, kib, limit)
 	if err != nil {
@@ -122,6 +125,7 @@ func cpuList(list string) (string, error) {
 }
 
 // formatCPUs writes runs of two and more as ranges.
+// "0-1,3": the form in which cpuset files and clients read it.
 func formatCPUs(set []bool) string {
 	var parts []string
 	for from := 0; from < len(set); from++ {

@@ -43,6 +43,7 @@ var orders = map[string]map[string]int{
 	"domain/devices/hostdev":          rank("source ip route boot rom * alias address"),
 }
 
+// characterOrder is that of all character devices.
 const characterOrder = "source protocol log target * alias address"
 
 // featureNames are the features that exist, in printing order.
@@ -80,6 +81,9 @@ func rank(names string) map[string]int {
 // their order, so arranging twice changes nothing. Below an element without an
 // order of its own nothing is touched: what nobody here understands keeps the
 // order its author gave it.
+// path is that of n, from the root on: "domain/devices/disk". It is called for the whole
+// tree before leftovers are collected and again before it is printed, and for each
+// device that is an owner.
 func (n *node) arrange(path string) {
 	if ranks, ok := attributeOrders[n.name]; ok {
 		slices.SortStableFunc(n.attrs, func(a, b attr) int { return place(ranks, a.name) - place(ranks, b.name) })
@@ -109,6 +113,7 @@ func place(ranks map[string]int, name string) int {
 }
 
 // kidPlace knows foreign elements by their namespace: only one has a place.
+// Comments and text go where the others do.
 func kidPlace(ranks map[string]int, n *node) int {
 	if n.kind != element || n.space != "" && !n.sharing() {
 		return ranks[others]

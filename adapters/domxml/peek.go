@@ -24,6 +24,8 @@ const (
 // without a uuid costs is to read over it once, and nothing is kept. That Peek
 // succeeds says nothing about the rest of the document; that it fails says that
 // Parse would. Kinds Malformed, BadDefinition, NoName and, for a uuid, Internal.
+// The daemon asks it which container a document is about, in order to decide whether
+// the client may define that one.
 func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
 	name, uuid, hasUUID, err = peek(document)
 	if err != nil && len(document) <= explained {
@@ -35,6 +37,7 @@ func (c *Codec) Peek(document string) (name string, uuid container.UUID, hasUUID
 }
 
 // peek is Peek without the better explanation.
+// The bound on the size comes first, as in Parse.
 func peek(document string) (name string, uuid container.UUID, hasUUID bool, err error) {
 	if len(document) > clientLimits.bytes {
 		return "", uuid, false, tooLong(definitionLabel, clientLimits)
@@ -74,6 +77,8 @@ func readUUID(text string) (uuid container.UUID, has bool, err error) {
 type excerpt string
 
 // content is the text directly in the element.
+// The excerpt was not checked when it was found, so it is scanned here like a document,
+// and references in it are resolved. Text inside of children does not count.
 func (f excerpt) content() (string, error) {
 	if f == "" {
 		return "", nil
@@ -101,6 +106,7 @@ func (f excerpt) content() (string, error) {
 }
 
 // checkRoot wants a document of the right kind; its namespace does not matter.
+// Parse and Peek share it, so that both give the same refusal.
 func checkRoot(name string) error {
 	if name != "domain" {
 		return badStructure("expecting root element of '%s', not '%s'", "domain", name)

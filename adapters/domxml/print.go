@@ -21,12 +21,14 @@ var (
 )
 
 // printer collects the text. double holds inside of an element that has it.
+// Metadata is inside of an element that has double quotes; all below it has them, too.
 type printer struct {
 	strings.Builder
 	double bool
 }
 
 // render prints n as a block of lines that starts at the given level.
+// Every line ends with a newline, the last one included.
 func render(n *node, level int) string {
 	var p printer
 	p.block(n, level)
@@ -34,14 +36,17 @@ func render(n *node, level int) string {
 }
 
 // fragment prints n for keeping: no indentation of its own, no final newline.
+// It is the form of leftovers and of attached metadata.
 func fragment(n *node) string { return strings.TrimSuffix(render(n, 0), "\n") }
 
+// Each element that is not inside of text is one.
 func (p *printer) block(n *node, level int) {
 	p.indent(level)
 	p.node(n, level)
 	p.WriteByte('\n')
 }
 
+// Levels are two blanks deep, which text editors of clients have come to expect.
 func (p *printer) indent(level int) {
 	for range level {
 		p.WriteString("  ")
@@ -98,6 +103,7 @@ func (p *printer) element(n *node, level int) {
 }
 
 // inline prints everything inside n without adding white space anywhere.
+// Quotes are those of the element around: inside of text nothing starts anew.
 func (p *printer) inline(n *node) {
 	for _, kid := range n.kids {
 		if kid.kind != element {
@@ -118,6 +124,7 @@ func (p *printer) inline(n *node) {
 	}
 }
 
+// Errors are impossible: a strings.Builder has none.
 func (p *printer) attr(a *attr) {
 	quote, escape := "'", escapeAttr
 	if p.double {
@@ -151,6 +158,7 @@ func clean(text string) string {
 	}, text)
 }
 
+// It is legal with the other answer, in the form that strings.IndexFunc takes.
 func illegal(r rune) bool { return !legal(r) }
 
 // mixed elements have text directly in them.

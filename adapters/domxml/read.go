@@ -12,6 +12,7 @@ import (
 
 // reader fills a definition from a tree. Its methods take from the tree what
 // has a field and bring the rest into normal form.
+// It is made for one document and used once.
 type reader struct {
 	codec *Codec
 	def   *container.Definition
@@ -27,6 +28,8 @@ type reader struct {
 // read makes a definition of a document's root. The steps are in the order in which
 // others check, since of several faults clients expect to hear of the first.
 // Metadata comes after everything that may still look at the tree by name.
+// The tree is changed and belongs to the definition's reader from here on. With an
+// error there is no definition, however far reading came.
 func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 	if err := checkRoot(root.name); err != nil {
 		return nil, brief(err)
@@ -50,6 +53,7 @@ func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 }
 
 // unserved notes what start cannot do yet.
+// Each kind of thing is named once, however often it stands in the document.
 func (r *reader) unserved(what string) {
 	if !r.noted[what] {
 		r.noted[what] = true
@@ -58,6 +62,7 @@ func (r *reader) unserved(what string) {
 }
 
 // identity reads <name> and <uuid>; whether the name can be used is checked last.
+// A uuid that is left out is drawn even if the document is refused later.
 func (r *reader) identity() error {
 	r.def.Name = r.root.word("name")
 	if r.def.Name == "" {
@@ -75,6 +80,7 @@ func (r *reader) identity() error {
 // here is decided with the architecture.
 var kinds = strings.Fields("qemu kqemu kvm xen lxc uml openvz test vmware hyperv vbox phyp parallels bhyve vz hvf")
 
+// The id is taken and forgotten: ParseStatus, which alone needs it, reads it itself.
 func (r *reader) kind() error {
 	kind, written := r.root.take("type")
 	r.root.take("id")
@@ -90,6 +96,8 @@ func (r *reader) kind() error {
 
 // memory reads the sizes (formatdomain, "Memory Allocation"). The current one is
 // at most the maximum, and the maximum where it is 0 or not there.
+// dumpCore is only checked: it stays where it is, as a leftover. Hotplug, which
+// <maxMemory> asks for, has no meaning for a container.
 func (r *reader) memory() error {
 	top := r.root
 	if m := top.find("maxMemory"); m != nil {
@@ -120,6 +128,8 @@ func (r *reader) memory() error {
 
 // processors reads <vcpu> ("CPU Allocation"). The number is shown and nothing
 // else; the set of processors is what takes effect.
+// Without the element there is one. 0 is refused after everything else here, with the
+// text that clients know for it.
 func (r *reader) processors() error {
 	r.def.VCPUs, r.def.OnlineVCPUs = 1, 1
 	n := r.root.one("vcpu")
@@ -143,6 +153,7 @@ func (r *reader) processors() error {
 
 // current is how many of count processors are there: all, unless the attribute
 // says otherwise.
+// A count of 0 is not compared with, as it is refused anyway.
 func current(n *node, count uint64) (uint64, error) {
 	written, ok := n.take("current")
 	if !ok {
@@ -160,6 +171,7 @@ func current(n *node, count uint64) (uint64, error) {
 
 // placement reads on which processors it may run. "auto" leaves that to a service
 // that nobody asks here, so a set beside it means nothing.
+// "static" is what is printed where nothing is written, so it is not kept.
 func (r *reader) placement(n *node) error {
 	switch placement := n.get("placement"); placement {
 	case "", "static":
@@ -181,6 +193,7 @@ func (r *reader) placement(n *node) error {
 }
 
 // resource reads the parent cgroup. Other children of <resource> are carried along.
+// Whether the path can be one of a control group is looked at when it is started.
 func (r *reader) resource() error {
 	n := r.root.one("resource")
 	if n == nil {
@@ -201,6 +214,7 @@ func (r *reader) texts() error {
 }
 
 // check holds what is refused only in a document that is sound otherwise.
+// A name with a slash would be a path where files and control groups are named by it.
 func (r *reader) check() error {
 	def := r.def
 	switch {

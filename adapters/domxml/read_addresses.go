@@ -13,6 +13,8 @@ import (
 //	<ip address='10.0.0.1' family='ipv4' prefix='24' peer='10.0.0.2'/>
 //
 // Addresses have no zone, and octets no leading zeros, which some take for octal.
+// Without a prefix it is -1: which one then holds is decided at start. With an error
+// the result means nothing.
 func parseAddress(n *node) (device.Address, error) {
 	address := device.Address{Prefix: -1}
 	written := n.pick("address")
@@ -49,6 +51,7 @@ func family(ip netip.Addr) string {
 }
 
 // parseIP reads an address of the family; one that is no family does not bind.
+// wanted may be empty: either family is fine.
 func parseIP(text, wanted string) (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(text)
 	if err != nil || ip.Zone() != "" {
@@ -61,6 +64,8 @@ func parseIP(text, wanted string) (netip.Addr, bool) {
 }
 
 // badRoute complains of one attribute of a <route>.
+// The text goes around what format says, as in "guest interface: Bad gateway address
+// 'x' in route definition".
 func badRoute(format string, args ...any) error {
 	return fault.New(fault.BadDefinition, fault.Network, "guest interface: "+format+" in route definition", args...)
 }
@@ -70,6 +75,7 @@ func badRoute(format string, args ...any) error {
 //	<route family='ipv4' address='10.0.0.0' prefix='8' gateway='10.0.0.1' metric='5'/>
 //
 // The family is kept only where it was written, as it is shown only then.
+// What is missing is refused before what is wrong, then in the order of the checks here.
 func parseRoute(n *node) (device.Route, error) {
 	route := device.Route{Prefix: -1, Family: n.pick("family")}
 	to, gateway, netmask := n.pick("address"), n.pick("gateway"), n.pick("netmask")
@@ -102,6 +108,7 @@ func parseRoute(n *node) (device.Route, error) {
 
 // routeNumbers reads what is a number. How long a prefix may be depends on the
 // family, which is checked later.
+// A metric of 0 would be printed as none, so it is refused instead of changed.
 func routeNumbers(n *node, route *device.Route) error {
 	if prefix, written := n.take("prefix"); written {
 		value, err := strconv.ParseUint(prefix, 10, 31)
@@ -125,6 +132,7 @@ func routeNumbers(n *node, route *device.Route) error {
 
 // routeFamily checks that everything in the route is of the family that was
 // written, or of IPv4 where none was.
+// Netmasks exist for IPv4 alone, and beside a prefix one of the two would be ignored.
 func routeFamily(route *device.Route) error {
 	wanted, name := "ipv4", "IPv4"
 	switch route.Family {
@@ -161,6 +169,8 @@ func routeFamily(route *device.Route) error {
 
 // routeNetwork refuses an address with bits outside its network. A netmask with
 // holes is taken bit by bit, as it is elsewhere; start refuses it.
+// The kernel would refuse such a route only when the container starts. A route to
+// 0.0.0.0 or :: without a prefix is the default route.
 func routeNetwork(route *device.Route) error {
 	outside := false
 	switch bits := route.Prefix; {

@@ -23,6 +23,8 @@ var (
 )
 
 // disk checks one <disk> (formatdomain, "Hard drives, floppy disks, CDROMs").
+// CD-ROMs are read-only and are printed so. A drive without a medium is fine for those
+// that can be opened, not for a disk.
 func (r *reader) disk(n *node) error {
 	setDefault(n, "type", "file")
 	setDefault(n, "device", "disk")
@@ -51,6 +53,7 @@ func (r *reader) disk(n *node) error {
 
 // guessBus takes the bus from the beginning of the target's name, unless it is
 // written: sda is scsi. Longer beginnings come first: xvda is no vda.
+// A name that tells nothing is fine with an address, which says where the disk is.
 func guessBus(n, target *node) error {
 	dev := target.get("dev")
 	if bus, written := target.attr("bus"); written {
@@ -78,6 +81,7 @@ var drives = map[string]struct{ units, buses int }{"ide": {2, 2}, "scsi": {7, 1}
 // addDrive gives the disk its place on a controller, counted from its name:
 // sdh is the eighth, so the first unit of the second scsi controller. Buses without
 // such places have no address.
+// An address that is written is completed and otherwise believed.
 func addDrive(n, target *node) error {
 	bus := target.get("bus")
 	shape, has := drives[bus]
@@ -109,6 +113,7 @@ func addDrive(n, target *node) error {
 
 // diskIndex counts the letters after the prefix like the columns of a sheet:
 // sda is 0, sdz 25, sdaa 26. More than two letters are refused.
+// Digits behind the letters are a partition and do not count.
 func diskIndex(dev string) (int, bool) {
 	for _, guess := range busPrefix {
 		letters, ok := strings.CutPrefix(dev, guess.prefix)
@@ -132,6 +137,7 @@ func diskIndex(dev string) (int, bool) {
 }
 
 // checkDisks wants every target but once, since it names the device inside.
+// It runs when all disks were read, so each has a target.
 func checkDisks(devices *node) error {
 	seen := map[string]*node{}
 	for _, n := range devices.each("disk") {
@@ -150,6 +156,8 @@ func diskPath(n *node) string { return n.find("source").get(diskSource[n.get("ty
 // addControllers numbers the controllers, each kind from 0 or on from the highest
 // so far, and adds those that devices imply up to the one they name. Far-off
 // numbers imply nothing, or one line would make millions.
+// A controller without a type is an ide one. Those that are added come at the end and
+// are put in order with everything else.
 func addControllers(devices *node) error {
 	highest := map[string]int{} // per kind, plus one
 	for _, n := range devices.each("controller") {
@@ -201,6 +209,8 @@ var hostDeviceParts = map[string]struct{ element, noun string }{
 
 // hostDevice checks one <hostdev>: of mode subsystem a device that is handed over,
 // of mode capabilities a node or link of the host.
+// Both modes are stored and stop a start. Which type is missing or wrong is told before
+// what the source lacks, as far as both depend on each other.
 func (r *reader) hostDevice(n *node) error {
 	mode, written := n.attr("mode")
 	if written && mode != "subsystem" && mode != "capabilities" {
@@ -237,6 +247,7 @@ func (r *reader) input(*node) error {
 	return internal("Input devices are not supported by this virtualization driver.")
 }
 
+// The text is the one that others have for a container: no video device is its default.
 func (r *reader) graphics(*node) error {
 	return internal("missing video model and cannot determine default")
 }
@@ -250,6 +261,7 @@ func (r *reader) video(n *node) error {
 }
 
 // balloon has no effect on a container, but the model must be there.
+// Any model is fine: it is printed as it was written.
 func (r *reader) balloon(n *node) error {
 	if _, written := n.attr("model"); !written {
 		return missingAttr(n, "model")
@@ -257,10 +269,12 @@ func (r *reader) balloon(n *node) error {
 	return nil
 }
 
+// There is no USB controller that could take it.
 func (r *reader) redirection(*node) error {
 	return unsupported("cannot add redirected USB device: USB is disabled for this domain")
 }
 
+// Memory of a container is a limit, so nothing can be plugged in.
 func (r *reader) memoryDevice(*node) error {
 	return unsupported("memory devices are not supported by this driver")
 }

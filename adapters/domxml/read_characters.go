@@ -15,10 +15,12 @@ var (
 	targets  = strings.Fields("none serial xen uml virtio lxc openvz sclp sclplm")
 )
 
+// defaultBackend is the only one that a container is started with.
 const defaultBackend = "pty"
 
 // backend checks what a character device is connected to, and fills in a
 // terminal. The attribute comes first, where readers look for it.
+// Whether the kind can be started is not asked here: what is stored may be more.
 func backend(n *node) error {
 	kind, written := n.attr("type")
 	switch {
@@ -32,6 +34,8 @@ func backend(n *node) error {
 
 // console reads one <console>. Its port is checked and forgotten: it is printed as
 // the place among the consoles.
+// Without a target it is of type lxc. A console of a kind that cannot be started is
+// refused by start, not here.
 func (r *reader) console(n *node) error {
 	n.taken = true
 	if err := backend(n); err != nil {
@@ -60,6 +64,8 @@ func (r *reader) console(n *node) error {
 }
 
 // terminal takes what is known of a console while it runs.
+// The source wins over the attribute tty, which is the older spelling. In a document
+// that is not live both are taken and forgotten: a terminal has another name each time.
 func (r *reader) terminal(n *node, c *device.Console) {
 	tty := n.pick("tty")
 	alias := n.one("alias").pick("name")
@@ -87,6 +93,8 @@ func (r *reader) channel(n *node) error {
 
 // numberPorts gives every port of the name a number: the written one, else one
 // more than the highest so far.
+// The number is printed where it was left out, so that it stays the same when another
+// port is removed.
 func numberPorts(devices *node, name string) error {
 	next := uint64(0)
 	for _, n := range devices.each(name) {

@@ -9,6 +9,7 @@ import (
 )
 
 // deviceReaders knows the devices that are more than carried along.
+// Devices that are not here, sound cards for instance, are leftovers unread.
 var deviceReaders = map[string]func(*reader, *node) error{
 	"filesystem": (*reader).filesystem,
 	"interface":  (*reader).link,
@@ -32,6 +33,8 @@ var deviceNames = orders["domain/devices"]
 // devices reads <devices> in its order. An element in a namespace is none of these
 // devices, whatever it is called. Ports, controllers and disks are looked at
 // together, when all are known.
+// Aliases are names of what runs, so they are dropped from every device unless the
+// document is live.
 func (r *reader) devices() error {
 	n := r.root.one("devices")
 	r.def.Emulator = n.word("emulator")
@@ -82,6 +85,8 @@ var (
 
 // filesystem reads one <filesystem> (formatdomain, "Filesystems"). A status has no
 // access mode for the root that start added, and gets none.
+// Kinds that cannot be mounted here are stored and stop a start. What it is missing is
+// told by the end that is there: the source without a target, the target without a source.
 func (r *reader) filesystem(n *node) error {
 	n.taken = true
 	fs := device.Filesystem{Kind: device.HostDir}
@@ -122,6 +127,7 @@ func (r *reader) filesystem(n *node) error {
 
 // readSource takes what the kind asks for. A volume has two attributes and no
 // field: they stay where they are.
+// The unit of a RAM filesystem is KiB unless units says otherwise.
 func readSource(n *node, fs *device.Filesystem) error {
 	switch fs.Kind {
 	case device.Memory:
@@ -155,6 +161,7 @@ func readSource(n *node, fs *device.Filesystem) error {
 
 // checkFilesystem looks at what is carried along: the driver, and limits of space,
 // which are kept in bytes.
+// The limits become leftovers in the one unit in which they are printed.
 func checkFilesystem(n *node) error {
 	if driver := n.find("driver"); driver != nil {
 		if kind, written := driver.attr("type"); written && !slices.Contains(fsDrivers, kind) {

@@ -27,6 +27,8 @@ const automaticName = "vnet"
 
 // link reads one <interface> (formatdomain, "Network interfaces"). Without a type
 // it is of one that is never started here, as ever.
+// Everything is read also of a kind that is not served, so that what is stored is in
+// normal form and its mistakes are found now.
 func (r *reader) link(n *node) error {
 	n.taken = true
 	link := device.Link{Kind: "user"}
@@ -61,6 +63,7 @@ func (r *reader) link(n *node) error {
 
 // linkSource reads what the host end is connected to. An Ethernet link has there
 // the addresses of the host end instead.
+// Kinds that are not in linkSources keep their source as a leftover.
 func (r *reader) linkSource(n *node, link *device.Link) error {
 	name, needed := linkSources[link.Kind]
 	if !needed {
@@ -87,6 +90,7 @@ func (r *reader) linkSource(n *node, link *device.Link) error {
 	return nil
 }
 
+// Routes and addresses there are the host's and need no container to make sense.
 func hostSide(source *node, link *device.Link) (err error) {
 	link.HostSide.Addresses, link.HostSide.Routes, err = layer3(source)
 	return err
@@ -94,6 +98,7 @@ func hostSide(source *node, link *device.Link) (err error) {
 
 // mac draws an address where none is written. It is stored then, so the next start
 // has the same.
+// Multicast addresses, with bit 0 of the first byte set, cannot be a link's own.
 func (r *reader) mac(n *node, link *device.Link) error {
 	written := n.one("mac").pick("address")
 	if written == "" {
@@ -113,6 +118,7 @@ func (r *reader) mac(n *node, link *device.Link) error {
 }
 
 // parseMAC reads six bytes of one or two digits.
+// "52:54:0:a:b:c" is fine and printed as "52:54:00:0a:0b:0c".
 func parseMAC(text string) (mac device.MAC, err error) {
 	parts := strings.Split(text, ":")
 	if len(parts) != len(mac) {
@@ -146,6 +152,7 @@ func (r *reader) linkNames(n *node, link *device.Link) error {
 
 // linkOptions reads what has a default: state, isolation, MTU. What says no more
 // than the default is not kept, but for port isolated='no'.
+// An MTU of 0 is none. Whether the kernel takes the number is known at start.
 func (r *reader) linkOptions(n *node, link *device.Link) error {
 	link.LinkState = n.one("link").pick("state")
 	if link.LinkState != "" && link.LinkState != "up" && link.LinkState != "down" {
@@ -171,6 +178,7 @@ func (r *reader) linkOptions(n *node, link *device.Link) error {
 }
 
 // layer3 takes the addresses and routes inside n.
+// Order is kept: addresses are added in it, and routes may need an earlier one.
 func layer3(n *node) (addresses []device.Address, routes []device.Route, err error) {
 	for _, ip := range n.all("ip") {
 		address, err := parseAddress(ip)

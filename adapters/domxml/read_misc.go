@@ -14,6 +14,8 @@ var knownFeatures = strings.Fields(featureNames)
 // features reads <features>. Only the network namespace and the capabilities mean
 // anything to a container. That <privnet> stands there is enough: its state is
 // not looked at, as it never was.
+// Names that do not exist are refused; of those that do, the others stay leftovers. hap
+// is the one that gets a state where none is written.
 func (r *reader) features() error {
 	n := r.root.one("features")
 	if n == nil {
@@ -36,6 +38,7 @@ func (r *reader) features() error {
 
 // capabilities reads which of capabilities(7) are kept, by names without CAP_. A name
 // that is not known is refused: to ignore it could leave a right with the container.
+// The elements are removed then: those with a field are printed from it.
 func (r *reader) capabilities(n *node) error {
 	if n == nil {
 		return nil
@@ -66,6 +69,7 @@ func (r *reader) capabilities(n *node) error {
 }
 
 // capability counts the last of several of one name; the earlier ones go.
+// Standing there without a state means on.
 func (r *reader) capability(n *node) error {
 	state, written := n.take("state")
 	if written && state != "on" && state != "off" {
@@ -86,6 +90,8 @@ var timers = strings.Fields("platform pit rtc hpet tsc kvmclock hypervclock armv
 
 // clock has no field. It is stored in normal form, or not at all where it
 // says only what is printed anyway.
+// The offset alone never changes what a container does: its clock is the host's. The
+// comparison with the default is by the printed form, which finds timers as well.
 func (r *reader) clock() error {
 	n := r.root.one("clock")
 	if n == nil {
@@ -127,6 +133,8 @@ func setDefault(n *node, name, value string) {
 }
 
 // timers notes the ones that would give the container a device.
+// Under the original, rtc and hpet become device nodes inside with this offset, and
+// other timers stop the start.
 func (r *reader) timers(clock *node) error {
 	for _, timer := range clock.each("timer") {
 		name, written := timer.attr("name")
@@ -160,6 +168,7 @@ func (r *reader) labels() error {
 
 // label fills in what depends on the type. Without a security driver no label
 // takes effect: type none asks for none, everything else stops a start.
+// What stands in a label of type none means nothing and is dropped.
 func (r *reader) label(n *node) error {
 	kind, written := n.attr("type")
 	model := n.get("model")
@@ -186,6 +195,8 @@ func (r *reader) label(n *node) error {
 
 // sharing reads the element that borrows namespaces of other processes. It has
 // no field: it is stored under the one prefix it is printed with.
+// Of several such elements the children count together, and of two with one name the
+// last. Its order of children is fixed, so that printing it again changes nothing.
 func (r *reader) sharing() error {
 	var shared *node
 	found := map[string]*node{}
@@ -231,6 +242,7 @@ var sharedNames = []string{"sharenet", "shareipc", "shareuts"}
 
 // share checks one child and makes it anew with nothing but its two attributes.
 // Its prefix is not looked at: <sharenet> inside of <lxc:namespace> is meant.
+// Whether the process or namespace exists is for the start to find out.
 func share(n *node) (*node, error) {
 	kind, hasKind := n.attr("type")
 	value, hasValue := n.attr("value")
@@ -255,6 +267,8 @@ func foreign(n *node) *node {
 }
 
 // metadata keeps the first element of each namespace, as a text of its own.
+// What has no namespace is dropped: clients ask for metadata by namespace alone. An
+// element with nothing to keep is still printed, since somebody wrote it.
 func (r *reader) metadata() error {
 	n := r.root.one("metadata")
 	if n == nil {

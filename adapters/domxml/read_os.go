@@ -11,11 +11,14 @@ import (
 )
 
 // architectures are the names a document may use at all.
+// They are libvirt's (virArch). One that is not among them is unknown, one that is and
+// does not fit the host has no capabilities here.
 var architectures = strings.Fields(`alpha armv6l armv7l armv7b aarch64 cris i686 ia64 itanium lm32 loongarch64 m68k
 	microblaze microblazeel mips mipsel mips64 mips64el or32 parisc parisc64 ppc ppcle ppc64 ppc64le ppcemb riscv32
 	riscv64 s390 s390x sh4 sh4eb sparc sparc64 unicore32 x86_64 xtensa xtensaeb`)
 
 // siblings are the 32-bit architectures that a 64-bit kernel runs too.
+// Documents for either of a pair are accepted, and capabilities show both.
 var siblings = map[string]string{
 	"x86_64": "i686", "s390x": "s390", "ppc64": "ppc", "parisc64": "parisc", "sparc64": "sparc",
 	"mips64": "mips", "mips64el": "mipsel",
@@ -24,6 +27,8 @@ var siblings = map[string]string{
 // os reads what runs as process 1 (formatdomain, "Container boot"). Texts are taken
 // as they are, blanks and all: they are paths and arguments. Empty arguments
 // and variables are refused.
+// Without <os> everything is empty, so that the missing type is what is refused. A
+// missing init is told of by check.
 func (r *reader) os() error {
 	n := r.root.one("os")
 	kind := n.one("type")
@@ -84,6 +89,7 @@ func (r *reader) arch(kind *node) error {
 
 // idMap reads the ranges of ids (user_namespaces(7)) and sorts them by what they
 // begin with inside, as they are printed.
+// What a map must be beyond numbers (root mapped, both lists or none) is policy's.
 func (r *reader) idMap() error {
 	n := r.root.one("idmap")
 	var wanted policy.IDMap
@@ -108,6 +114,7 @@ func start(n *node) uint64 {
 }
 
 // idRanges takes numbers of 32 bits; what ranges must be together policy says.
+// An attribute that is missing is no number either.
 func idRanges(nodes []*node) ([]policy.IDRange, error) {
 	var ranges []policy.IDRange
 	for _, n := range nodes {
@@ -126,6 +133,8 @@ func idRanges(nodes []*node) ([]policy.IDRange, error) {
 
 // actions reads what follows the end of the container. Only after a crash a dump
 // can be wished for.
+// The defaults are those of formatdomain, "Events configuration". They are filled in
+// here, so that they are stored and printed.
 func (r *reader) actions() error {
 	ordinary := []string{"destroy", "restart", "rename-restart", "preserve"}
 	crash := append([]string{"coredump-destroy", "coredump-restart"}, ordinary...)

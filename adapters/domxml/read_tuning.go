@@ -19,6 +19,7 @@ func (r *reader) tuning() error {
 
 // memoryLimits reads sizes with units. A limit of 0 is one; one of 2^53-1 KiB and
 // more is none, as that number says so on the wire.
+// min_guarantee has no field, see guarantee.
 func (r *reader) memoryLimits() error {
 	n := r.root.one("memtune")
 	limits := &r.def.Limits
@@ -38,6 +39,7 @@ func (r *reader) memoryLimits() error {
 }
 
 // memoryLimit returns nil for a limit that limits nothing.
+// An element that is empty or missing limits nothing either.
 func memoryLimit(n *node) (*uint64, error) {
 	if n.content() == "" {
 		return nil, nil
@@ -81,6 +83,7 @@ const (
 
 // cpuLimits reads how much CPU there is. A negative quota is no limit, and
 // kept as it was written.
+// Other children, for single processors and for the emulator, stay leftovers.
 func (r *reader) cpuLimits() error {
 	n := r.root.one("cputune")
 	limits := &r.def.Limits
@@ -102,6 +105,7 @@ func (r *reader) cpuLimits() error {
 }
 
 // tunable returns nil for one that is absent or empty.
+// 0 is returned as it is: checkCPULimits takes it for none.
 func tunable(n *node, name string) (*uint64, error) {
 	text := n.word(name)
 	if text == "" {
@@ -140,6 +144,8 @@ func checkCPULimits(limits *policy.Limits) error {
 }
 
 // blockLimits reads the weight; limits of single devices are checked and carried.
+// The path names the device, so one that stands twice has no meaning. A weight of 0 is
+// none; its range is not checked here.
 func (r *reader) blockLimits() error {
 	n := r.root.one("blkiotune")
 	if text := n.word("weight"); text != "" {
@@ -166,6 +172,7 @@ func (r *reader) blockLimits() error {
 }
 
 // numa fills in the mode; the element itself has no field.
+// "strict" is put first, where it is printed.
 func (r *reader) numa() error {
 	n := r.root.find("numatune").find("memory")
 	if n == nil {

@@ -20,6 +20,9 @@ type limits struct {
 	bytes, depth, elements, attributes, prefixes int
 }
 
+// Each limit is what bounds memory or time of one step: bytes the text, depth the
+// stack, elements the tree, attributes the comparison of all pairs, prefixes what a
+// leftover has to declare anew.
 var (
 	// clientLimits holds for what clients send and for what is stored. The
 	// size is that of the longest string the wire carries.
@@ -56,6 +59,7 @@ type scanner struct {
 
 // newScanner refuses what is too long or has characters that no document may have
 // before the decoder sees any of it.
+// The text is not copied.
 func newScanner(label, document string, limits limits) (*scanner, error) {
 	if len(document) > limits.bytes {
 		return nil, tooLong(label, limits)
@@ -75,6 +79,7 @@ func tooLong(label string, limits limits) error {
 
 // checkCharacters covers what the decoder lets pass in comments, and names the
 // number of the character as other readers do. UTF-8 is the only encoding.
+// One pass over all of it is cheaper than a check in each kind of token.
 func (s *scanner) checkCharacters() error {
 	for i, r := range s.document {
 		switch {
@@ -103,12 +108,15 @@ func (s *scanner) fail(format string, args ...any) error {
 	return s.failAt(s.offset(), format, args...)
 }
 
+// The line and column in the text are those of offset.
 func (s *scanner) failAt(offset int, format string, args ...any) error {
 	return illFormed(s.label, s.document, offset, format, args...)
 }
 
 // next returns the next start or end of an element, text inside the root,
 // comment or instruction; io.EOF after the root was closed.
+// A token is good until the next call, as the decoder has it. After an error nothing
+// more is to be asked.
 func (s *scanner) next() (xml.Token, error) {
 	for {
 		before := s.offset()
@@ -187,6 +195,7 @@ func (s *scanner) outside(data xml.CharData, before int) error {
 // broken turns the decoder's complaint into a refusal, and the end of input
 // into one unless the root was seen and closed. Messages that clients may know
 // are spelled as they know them; the others are the decoder's own.
+// An encoding other than UTF-8 is among them.
 func (s *scanner) broken(err error) error {
 	var syntax *xml.SyntaxError
 	switch {
@@ -209,6 +218,7 @@ func (s *scanner) broken(err error) error {
 
 // enter begins an element; before is where its tag begins. The root is the only
 // one that has none around it.
+// The depth is checked before anything is kept of the element.
 func (s *scanner) enter(start xml.StartElement, before int) error {
 	if err := s.tally(); err != nil {
 		return err
@@ -228,6 +238,7 @@ func (s *scanner) enter(start xml.StartElement, before int) error {
 }
 
 // tally counts whatever becomes a node of its own.
+// Text is not counted: between two elements there is at most one piece of it.
 func (s *scanner) tally() error {
 	s.elements++
 	if s.elements > s.limits.elements {
@@ -264,6 +275,7 @@ func (s *scanner) checkAttributes(attrs []xml.Attr) error {
 }
 
 // leave ends the innermost element, which must be the one of this name.
+// The decoder's own check works on resolved names and is not in use here.
 func (s *scanner) leave(end xml.EndElement) error {
 	name := qualified(end.Name)
 	if len(s.stack) == 0 {

@@ -23,6 +23,7 @@ type skimmer struct {
 }
 
 // run ends at the end of the root, or where both were found.
+// Only brackets are looked for, which is a search at the speed of memory.
 func (s *skimmer) run() error {
 	for !s.over && (s.name == "" || s.uuid == "") {
 		next := strings.IndexByte(s.document[s.at:], '<')
@@ -37,6 +38,7 @@ func (s *skimmer) run() error {
 	return nil
 }
 
+// The error is that of a document that is not well formed; Peek looks for a better one.
 func (s *skimmer) fail(text string) error {
 	return illFormed(definitionLabel, s.document, s.at, "%s", text)
 }
@@ -50,6 +52,7 @@ func (s *skimmer) cut() error {
 }
 
 // markup reads over what begins with the bracket at the present place.
+// A CDATA section is text and no piece of its own, as in the scanner.
 func (s *skimmer) markup() error {
 	switch rest := s.document[s.at:]; {
 	case strings.HasPrefix(rest, "<![CDATA["):
@@ -102,6 +105,7 @@ func (s *skimmer) leave() error {
 
 // enter begins an element, and ends it too where it is empty. Only the root and
 // what is directly below it are looked at.
+// Deeper elements are only stepped over: their names cost nothing.
 func (s *skimmer) enter() error {
 	tag, ok := s.tag()
 	if !ok {
@@ -143,6 +147,7 @@ func (s *skimmer) tag() (tag string, whole bool) {
 // that count have no prefix and no default namespace: declared on the root, it
 // holds for them too unless they take it back. An element whose name goes on
 // without a blank, as in <name>, ends at the bracket.
+// Of two with one name the first counts, as for the reader's one.
 func (s *skimmer) outer(tag string) error {
 	name := tag[1 : 1+strings.IndexAny(tag[1:], blanks+"/>")]
 	if s.depth == 0 {
@@ -169,6 +174,7 @@ func (s *skimmer) outer(tag string) error {
 
 // defaultSpace is the default namespace that a start tag declares, as it is
 // spelled. Quotes are closed: the tag was read over.
+// Values are stepped over, so that "xmlns" in one of them is not taken for a name.
 func defaultSpace(tag string) (space string, declared bool) {
 	for i := 1; i < len(tag); i++ {
 		switch tag[i] {

@@ -24,6 +24,8 @@ import (
 //	</domstatus>
 //
 // A status without a definition is printed, too, but cannot be read back.
+// The socket and the start times find the processes again; the boot id tells whether
+// numbers of processes can still mean anything.
 func (c *Codec) FormatStatus(status *container.Status) string {
 	root := el("domstatus",
 		"state", status.State.String(), "reason", status.Reason.String(), "pid", strconv.Itoa(status.Controller.PID),
@@ -52,6 +54,7 @@ func yesNo(yes bool) string {
 // another process. A reason that is not known is Unknown, since later daemons
 // may have more of them; a state decides what is done, so it must be known. Kinds
 // BadDefinition and those of Parse; with an error the status is nil.
+// It reads the definition as live, so terminals, aliases and names of links are kept.
 func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 	root, err := parseTree(statusLabel, document, ownLimits)
 	if err != nil {
@@ -86,6 +89,7 @@ func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 }
 
 // readLife reads state and reason by the names lifecycle has for them.
+// An empty state is one that is not known.
 func readLife(root *node, status *container.Status) error {
 	state, reason := root.get("state"), root.get("reason")
 	for s := lifecycle.Off; s <= lifecycle.Paused; s++ {
@@ -108,6 +112,7 @@ func readLife(root *node, status *container.Status) error {
 
 // readNumbers reads pids, which have 31 bits, and start times, which have 64. What
 // is not written stays zero.
+// 0 is accepted as written: callers know it for "not known".
 func readNumbers(root *node, status *container.Status) error {
 	for _, field := range []struct {
 		owner *node
@@ -142,6 +147,7 @@ func readNumbers(root *node, status *container.Status) error {
 }
 
 // readID reads the id of the run from the definition inside.
+// Ids have 31 bits on the wire.
 func readID(inner *node) (int, error) {
 	text, written := inner.attr("id")
 	if !written {

@@ -3,6 +3,7 @@ package domxml
 // tidy drops the white space that only lays out the source, in n and below,
 // so that it can be laid out anew. Blank text is content where it is all there
 // is, and where its element starts with text or text precedes it.
+// Running it twice changes nothing, which the second property of the package rests on.
 func (n *node) tidy() *node {
 	if n.kind != element {
 		return n
@@ -23,6 +24,8 @@ func (n *node) tidy() *node {
 
 // contain makes n independent of what surrounds it: namespaces declared
 // further out are declared on n itself.
+// The added declarations come first and in the order of use, so the text is the same
+// every time.
 func (n *node) contain() *node {
 	c := containment{declared: map[string]int{}}
 	c.walk(n)
@@ -45,6 +48,7 @@ func declare(prefix, uri string) attr {
 // need is a prefix in use that nothing inside the element declares.
 type need struct{ prefix, uri string }
 
+// containment is the state of one walk.
 type containment struct {
 	declared map[string]int // open elements that declare the prefix
 	needs    []need
@@ -74,6 +78,7 @@ func (c *containment) walk(n *node) {
 }
 
 // use notes a need once: on the outermost element the declaration holds for all.
+// xml needs no declaration, and a name without a namespace has none to declare.
 func (c *containment) use(prefix, uri string) {
 	if uri == "" || prefix == "xml" || c.declared[prefix] > 0 {
 		return

@@ -32,6 +32,7 @@ func newScope() *scope {
 }
 
 // push makes uri what the prefix means until the pop that belongs to it.
+// Only declarations of the document count as live, not the two that are built in.
 func (s *scope) push(prefix, uri string) { s.bound[prefix] = append(s.bound[prefix], uri); s.live++ }
 
 func (s *scope) pop(prefix string) {
@@ -62,6 +63,8 @@ type builder struct {
 }
 
 // parseTree reads a whole document and returns its root.
+// Everything that limits and well-formedness forbid is an error before a reader sees
+// any of it.
 func parseTree(label, document string, limits limits) (*node, error) {
 	s, err := newScanner(label, document, limits)
 	if err != nil {
@@ -71,8 +74,10 @@ func parseTree(label, document string, limits limits) (*node, error) {
 }
 
 // parseFragment reads back an element that this package printed.
+// Its limits are a little above a client's, since namespaces were declared anew in it.
 func parseFragment(text string) (*node, error) { return parseTree("(fragment)", text, ownLimits) }
 
+// The scanner ends with io.EOF only behind the end of a root.
 func (b *builder) run() (*node, error) {
 	for {
 		token, err := b.scanner.next()
@@ -88,6 +93,7 @@ func (b *builder) run() (*node, error) {
 	}
 }
 
+// The decoder uses its buffers again, so texts are copied.
 func (b *builder) token(token xml.Token) error {
 	switch token := token.(type) {
 	case xml.StartElement:
@@ -136,6 +142,7 @@ func (b *builder) resolve(name xml.Name) (space, local string) {
 
 // declare notes the declarations among attrs. A prefix cannot be taken back, only
 // the default can (Namespaces in XML 1.0, section 3).
+// The number of them in force is bounded, as any element may have to repeat them all.
 func (b *builder) declare(attrs []xml.Attr) error {
 	var prefixes []string
 	for _, a := range attrs {
@@ -163,6 +170,7 @@ func (b *builder) declare(attrs []xml.Attr) error {
 // whole document for one, so none may come out of here.
 func reserved(uri string) bool { return uri == xmlSpace || uri == xmlnsSpace }
 
+// It undoes what declare did, in particular its exception for lxc.
 func (b *builder) end() {
 	b.flush()
 	last := len(b.open) - 1
@@ -186,6 +194,7 @@ func (b *builder) flush() {
 }
 
 // append hangs n into the innermost open element.
+// Comments and instructions beside the root are dropped here.
 func (b *builder) append(n *node) {
 	b.flush()
 	switch {

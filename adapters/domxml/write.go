@@ -13,6 +13,8 @@ import (
 // then whatever is printed even where nobody wrote it, all in printing order.
 // The order of these matters: leftovers count among what fields print, and a
 // default gives way to a leftover. The tree shares nothing with def.
+// It is made anew for each printing. What only a running container has is left out
+// where how.Inactive says so, and the id where it is negative.
 func (c *Codec) tree(def *container.Definition, how ports.Format) *node {
 	w := writer{codec: c, def: def, how: how, root: el("domain", "type", "lxc")}
 	if how.ID >= 0 {
@@ -63,6 +65,7 @@ func either(value, fallback string) string {
 }
 
 // general writes what stands directly below the root and is no group of its own.
+// Empty texts are left out: that is how a title is taken away.
 func (w *writer) general() {
 	w.root.add(leaf("name", w.def.Name), leaf("uuid", w.def.UUID.String()))
 	w.root.optional("title", w.def.Title)
@@ -78,6 +81,7 @@ func (w *writer) general() {
 }
 
 // metadata is kept as text and printed as part of the document, in its quotes.
+// A text that is not well formed, which Metadata never makes, is left out.
 func (w *writer) metadata() {
 	all := el("metadata")
 	for _, m := range w.def.Metadata {
@@ -93,6 +97,8 @@ func (w *writer) metadata() {
 func size(name string, value uint64) *node { return leaf(name, number(value), "unit", "KiB") }
 
 // memory writes sizes and the limits that limit anything.
+// The current size is put right in the same way as by the reader. A limit of 2^53-1 KiB
+// and more is none and is not printed.
 func (w *writer) memory() {
 	current := w.def.CurrentMemory
 	if current == 0 || current > w.def.Memory {
@@ -116,6 +122,8 @@ func (w *writer) memory() {
 }
 
 // processors writes <vcpu> and <cputune>.
+// A definition that did not come from a document may have 0 processors: one is printed,
+// as 0 would be refused. placement comes with the other defaults.
 func (w *writer) processors() {
 	vcpu := leaf("vcpu", strconv.FormatUint(uint64(max(w.def.VCPUs, 1)), 10))
 	if w.def.CPUSet != "" {
@@ -139,6 +147,7 @@ func (w *writer) processors() {
 }
 
 // os writes <os>; its type is always exe, as nothing else is accepted.
+// An argument keeps the order and the blanks it was written with.
 func (w *writer) os() {
 	def := &w.def.Init
 	os := el("os").add(leaf("type", "exe", "arch", either(w.def.Arch, w.codec.options.Arch)), leaf("init", def.Path))
@@ -169,6 +178,7 @@ func (w *writer) idMap() {
 }
 
 // features leaves out capabilities that say no more than the default.
+// Ranging over a map is no harm here: arrange sorts the names.
 func (w *writer) features() {
 	n := el("features")
 	if w.def.PrivateNet {
@@ -189,6 +199,7 @@ func (w *writer) features() {
 }
 
 // devices writes those with fields; the others are leftovers of the definition.
+// The emulator is printed for a definition without devices as well.
 func (w *writer) devices() {
 	n := el("devices")
 	n.add(leaf("emulator", either(w.def.Emulator, w.codec.options.Emulator)))
@@ -205,6 +216,7 @@ func (w *writer) devices() {
 }
 
 // defaults adds what is printed although the definition says nothing of it.
+// The prefix lxc is declared on the root only for documents that use it, as others do.
 func (w *writer) defaults() {
 	setDefault(w.root.find("vcpu"), "placement", "static")
 	if w.root.find("clock") == nil {
@@ -223,6 +235,7 @@ func (w *writer) defaults() {
 }
 
 // filesystem writes the source by its kind. That of a volume is a leftover.
+// A kind that is not in sourceNames and not RAM has a source that is a leftover.
 func filesystem(fs *device.Filesystem) *node {
 	n := el("filesystem", "type", string(fs.Kind))
 	if fs.AccessMode != "" {
@@ -244,6 +257,7 @@ func filesystem(fs *device.Filesystem) *node {
 
 // console writes the terminal only for what runs. The attribute tty is an older
 // spelling of the source, kept for the first console alone.
+// Its port is its place among the consoles, whatever the document had.
 func (w *writer) console(c *device.Console, port int) *node {
 	n := el("console", "type", c.Kind)
 	live := !w.how.Inactive && c.TTY != ""

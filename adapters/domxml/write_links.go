@@ -9,6 +9,8 @@ import (
 
 // link writes one interface. A name of the host end that was chosen is shown only
 // while it runs; that of the end inside also in what is stored, if it was written.
+// A link whose kind has no source attribute prints what it has as a leftover. An MTU
+// of 0 is none.
 func (w *writer) link(link *device.Link) *node {
 	n := el("interface", "type", string(link.Kind)).add(el("mac", "address", formatMAC(link.MAC)))
 	if name, has := linkSources[link.Kind]; has {
@@ -40,6 +42,7 @@ func (w *writer) link(link *device.Link) *node {
 }
 
 // layer3 writes addresses, always with their family, then routes.
+// n is the interface, or its source for the host's side.
 func (n *node) layer3(addresses []device.Address, routes []device.Route) {
 	for _, address := range addresses {
 		ip := el("ip", "address", address.IP.String(), "family", family(address.IP))
@@ -57,6 +60,7 @@ func (n *node) layer3(addresses []device.Address, routes []device.Route) {
 }
 
 // route writes the family only where it was written.
+// A prefix of 0 was written and is printed; below 0 there was none.
 func route(r *device.Route) *node {
 	n := el("route")
 	if r.Family != "" {

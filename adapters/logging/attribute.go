@@ -7,13 +7,15 @@ import (
 )
 
 // place is the function without the path of its package, and the line:
-// "store.(*Store).Load:87".
+// "store.(*Store).Load:87". A record of a generic function has no type arguments in it.
 func place(function string, line int) string {
 	whole, _, _ := strings.Cut(function, "[") // type arguments have paths of their own
 	return function[strings.LastIndexByte(whole, '/')+1:] + ":" + strconv.Itoa(line)
 }
 
-// attribute prints " key=value", all members of a group, nothing for an empty one.
+// attribute prints " key=value", all members of a group, nothing for an empty one. Keys
+// of groups stand before those of their members, with a dot: " link.name=eth0". What only
+// the journal gets is left out here and added by appendFields.
 func attribute(prefix string, a slog.Attr) string {
 	value := a.Value.Resolve()
 	if a.Equal(slog.Attr{}) || onlyJournal(a.Key) {
@@ -41,5 +43,6 @@ func quoted(text string) string {
 	return text
 }
 
-// levelNames are what lines say, by priority.
+// levelNames are what lines say, by priority. Priorities begin at 1, so nothing is ever
+// printed by the first place.
 var levelNames = [...]string{debug: "debug", info: "info", warning: "warning", failure: "error"}

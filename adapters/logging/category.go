@@ -17,11 +17,12 @@ type site struct {
 	line     int
 }
 
-// nowhere is the site of records without a place.
+// nowhere is the site of records without a place. It is also that of lines the log itself
+// writes: banners, and counts of lost records.
 var nowhere = &site{category: "util.log"}
 
 // sites remembers the site of every place that logged: there are few, and
-// finding out takes longer than all the rest.
+// finding out takes longer than all the rest. The zero value knows none and can be used.
 type sites struct {
 	known atomic.Pointer[map[uintptr]*site]
 	mu    sync.Mutex // held to replace known
@@ -42,7 +43,8 @@ func (s *sites) of(pc uintptr) *site {
 }
 
 // learn replaces the map by a larger one: readers never see one that changes. As each
-// place is learnt once, copying costs nothing that matters.
+// place is learnt once, copying costs nothing that matters. Two goroutines that come from
+// a new place at once both add it, and the second replaces an equal one.
 func (s *sites) learn(pc uintptr) *site {
 	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
 	found := &site{category: category(frame.Function), function: frame.Function, file: frame.File, line: frame.Line}
@@ -57,8 +59,9 @@ func (s *sites) learn(pc uintptr) *site {
 	return found
 }
 
-// categories maps packages, and all below them, to what filters match. The
-// first that fits counts; a star stands for the last part of the path.
+// categories maps packages, and all below them, to what filters match. The first that
+// fits counts; a star stands for the last part of the path. The runtime calls the package
+// of a program "main", whatever its path.
 var categories = []struct{ path, category string }{
 	{"virtlxcd/app", "lxc.*"},
 	{"virtlxcd/adapters/rpc", "rpc.*"},
@@ -74,7 +77,8 @@ var categories = []struct{ path, category string }{
 
 // category is that of a function, known by names that administrators put into
 // filters: "lxc.driver", "rpc.server", "util.systemd". They follow those of the interface,
-// so that a filter written for another daemon of the family fits.
+// so that a filter written for another daemon of the family fits. It is asked once for
+// each place that logs.
 func category(function string) string {
 	path := packagePath(function)
 	if path == "virtlxcd/adapters/rpc" {

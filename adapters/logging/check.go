@@ -1,7 +1,8 @@
 package logging
 
 // CheckFilters says what is wrong with the text of filters, "N:MATCH" between blanks:
-// InvalidArgument. An empty text is fine.
+// InvalidArgument. An empty text is fine. They are for whoever has a setting and no Log
+// yet: files are checked before a daemon starts with them.
 func CheckFilters(text string) error {
 	_, err := parseFilters(text)
 	return err

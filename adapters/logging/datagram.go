@@ -9,11 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempts is how often another goroutine may take the room that was waited for.
+// attempts is how often another goroutine may take the room that was waited for. With
+// more, a record could wait for as long as others are quicker.
 const attempts = 5
 
 // datagrams sends to a socket that may come and go with its owner: journald and syslog
-// daemons are restarted. It connects when there is something to send.
+// daemons are restarted. It connects when there is something to send. Both receivers of
+// records, journal and syslog, are reached by one. Safe from any goroutine: each datagram
+// is one call of the kernel.
 type datagrams struct {
 	path string
 	mu   sync.Mutex
@@ -41,7 +44,8 @@ func (d *datagrams) send(payload, control []byte, patience time.Duration) error 
 }
 
 // connection gives the current one, never the dead one. Connecting to such a
-// socket never waits, so the lock may be held.
+// socket never waits, so the lock may be held. Two senders may find the same one dead:
+// the first makes a new one, the second gets it.
 func (d *datagrams) connection(dead *os.File) (*os.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -65,7 +69,9 @@ func (d *datagrams) connection(dead *os.File) (*os.File, error) {
 }
 
 // transmit waits for room before it sends without waiting: a local datagram socket blocks
-// for as long as its receiver sleeps. Others may take the room in between.
+// for as long as its receiver sleeps. Others may take the room in between. Control keeps
+// the descriptor from being closed, and its number from meaning another file, while it is
+// used.
 func transmit(conn *os.File, payload, control []byte, patience time.Duration) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 const atomicWrite = 4096
 
 // waitWritable waits until fd takes more. A broken one counts as ready: the
-// next write says why.
+// next write says why. It asks at least once, so a patience of 0 finds out without
+// waiting. errStuck if time is up.
 func waitWritable(fd int, patience time.Duration) error {
 	for deadline := time.Now().Add(patience); ; {
 		left := max(time.Until(deadline), 0)
@@ -43,7 +44,8 @@ type descriptor struct {
 	torn    atomic.Bool // the last line has no end
 }
 
-// openFile opens a log for appending. System on failure.
+// openFile opens a log for appending. System on failure. A new file is for root alone
+// (0600): logs tell about guests. The caller closes it.
 func openFile(path string) (*descriptor, error) {
 	// Not to wait for the reader of a fifo, now or later.
 	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
@@ -58,7 +60,8 @@ func openFile(path string) (*descriptor, error) {
 }
 
 // newDescriptor prints to file, which Close closes if it is owned. Standard error is not:
-// others use it.
+// others use it. A file of unknown kind is waited for like a pipe, which only costs a
+// call.
 func newDescriptor(file *os.File, owned bool) (*descriptor, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
@@ -77,6 +80,7 @@ func newDescriptor(file *os.File, owned bool) (*descriptor, error) {
 func (d *descriptor) write(batch []*entry, patience time.Duration) error {
 	torn := d.torn.Swap(false)
 	var text []byte
+	// The rest of the torn line is lost; this ends it.
 	if torn {
 		text = append(text, '\n')
 	}
@@ -95,7 +99,8 @@ func (d *descriptor) write(batch []*entry, patience time.Duration) error {
 }
 
 // put returns how much it wrote. It goes around the library, which would wait
-// for pipes without an end and raise SIGPIPE for standard error.
+// for pipes without an end and raise SIGPIPE for standard error. Parts of a pipe's size
+// keep a write from waiting after the pipe said that it has room.
 func (d *descriptor) put(fd int, text []byte, patience time.Duration) (done int, err error) {
 	for done < len(text) { // a regular file takes all at once, unless its disk is full
 		part := text[done:]
@@ -138,4 +143,5 @@ func (w writer) write(batch []*entry, _ time.Duration) error {
 	return err
 }
 
+// Close leaves it open: the caller of Open has it.
 func (w writer) Close() error { return nil }

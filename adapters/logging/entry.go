@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// entry is one record, ready for every output.
+// entry is one record, ready for every output. It is made once for all outputs and does
+// not change after that.
 type entry struct {
 	time     time.Time
 	thread   int
@@ -43,17 +44,20 @@ func (e *entry) appendBody(line []byte) []byte {
 	return append(line, e.text...)
 }
 
-// like makes an entry of the daemon's own at the moment of e.
+// like makes an entry of the daemon's own at the moment of e. A banner and a count of
+// lost records are such.
 func (e *entry) like(p priority, text string) *entry {
 	return &entry{time: e.time, thread: e.thread, priority: p, site: nowhere, text: text}
 }
 
 // field is an attribute as the journal gets it, by a name that it takes
-// (systemd.journal-fields(7)) and with any bytes as its value.
+// (systemd.journal-fields(7)) and with any bytes as its value. The name was made by
+// fieldName, or is one of journalNames.
 type field struct{ name, value string }
 
 // journalNames are attributes that are fields of the journal by their own
-// name, and in no text: what clients were told, by the interface's numbers.
+// name, and in no text: what clients were told, by the interface's numbers. The journal's
+// readers find errors by them: journalctl LIBVIRT_CODE=42.
 var journalNames = []string{"LIBVIRT_DOMAIN", "LIBVIRT_CODE"}
 
 // onlyJournal counts in groups as well.
@@ -64,6 +68,7 @@ const longestName = 64
 
 // fieldName makes an attribute's name one that the journal takes: capitals, digits and
 // underscores, not beginning with either of the last two. "link.name" is VIRT_LINK_NAME.
+// Two attributes may get the same name; the journal then has the field twice.
 func fieldName(prefix, key string) string {
 	if onlyJournal(key) {
 		return key
@@ -118,7 +123,8 @@ func (s scope) with(attrs []slog.Attr) scope {
 	return s
 }
 
-// in puts a group before the names of attributes that follow.
+// in puts a group before the names of attributes that follow. Attributes that were added
+// before keep their names (slog.Handler).
 func (s scope) in(group string) scope {
 	s.prefix += group + "."
 	return s

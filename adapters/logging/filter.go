@@ -9,7 +9,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// priority is a level as settings spell it: 1 debug ... 4 error.
+// priority is a level as settings spell it: 1 debug ... 4 error. The digits stand in
+// files and in what administrators send, so they do not change.
 type priority int
 
 const (
@@ -32,7 +33,9 @@ func priorityOf(level slog.Level) priority {
 	return failure
 }
 
-// threshold is the lowest level of the priority.
+// threshold is the lowest level of the priority. debug takes in all below slog's own. One
+// above failure is what adjust uses for an output that is not there: no record reaches
+// it.
 func (p priority) threshold() slog.Level {
 	switch p {
 	case debug:
@@ -47,6 +50,7 @@ func (p priority) threshold() slog.Level {
 	return math.MaxInt // above all
 }
 
+// String is the digit of settings, not the word of lines.
 func (p priority) String() string { return strconv.Itoa(int(p)) }
 
 // parsePriority takes exactly one digit.
@@ -79,7 +83,8 @@ type filter struct {
 	pattern  string
 }
 
-// filters decide in their order.
+// filters decide in their order. The first that matches counts, so the narrow ones go
+// first.
 type filters []filter
 
 // parseFilters reads "N:MATCH" items between blanks, as in "1:rpc 4:util". InvalidArgument,
@@ -104,7 +109,8 @@ func parseFilters(text string) (filters, error) {
 }
 
 // parseFilter reads one. MATCH is a glob that may fit anywhere in a category, so it gets a
-// star on either side and is shown with them.
+// star on either side and is shown with them. A "+" before MATCH is taken and not shown
+// again.
 func parseFilter(item string) (filter, error) {
 	number, match, found := strings.Cut(item, ":")
 	if !found || strings.Contains(match, ":") {
@@ -130,7 +136,8 @@ func (list filters) String() string {
 	return text.String()
 }
 
-// of is the priority from which on records of the category are wanted.
+// of is the priority from which on records of the category are wanted. otherwise is
+// log_level.
 func (list filters) of(category string, otherwise priority) priority {
 	for _, f := range list {
 		if glob(f.pattern, category) {
@@ -140,7 +147,8 @@ func (list filters) of(category string, otherwise priority) priority {
 	return otherwise
 }
 
-// lowest is the least that of can answer: what is below it need not be asked about.
+// lowest is the least that of can answer: what is below it need not be asked about. A
+// filter above log_level does not raise it: other categories still have log_level.
 func (list filters) lowest(otherwise priority) priority {
 	for _, f := range list {
 		otherwise = min(otherwise, f.priority)
@@ -149,7 +157,9 @@ func (list filters) lowest(otherwise priority) priority {
 }
 
 // glob matches a pattern in which "*" stands for any text and "?" for one byte.
-// It takes time proportional to the product of the lengths at worst.
+// It takes time proportional to the product of the lengths at worst. Only the last star
+// is tried again: what an earlier one matched can stay, as the later one takes any text.
+// So it never calls itself, whatever an administrator writes.
 func glob(pattern, text string) bool {
 	retry, from := -1, 0 // after the last star, and where its text ends
 	p, t := 0, 0

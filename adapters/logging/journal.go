@@ -15,7 +15,8 @@ import (
 const identifier = "virtlxcd"
 
 // journal sends records with their fields to the journal, in its native protocol
-// (systemd's "Native Journal Protocol").
+// (systemd's "Native Journal Protocol"). A datagram is a list of fields; the journal
+// takes each as one entry.
 type journal struct{ datagrams }
 
 // write sends one datagram for each entry. The first that fails ends it: those before are
@@ -30,7 +31,9 @@ func (j *journal) write(batch []*entry, patience time.Duration) error {
 }
 
 // sendEntry passes what is too large for a datagram as a file: the kernel says when, by
-// the size of the socket's buffer (socket(7)). The journal reads such a file only if it is sealed (memfd_create(2)).
+// the size of the socket's buffer (socket(7)). The journal reads such a file only if it
+// is sealed (memfd_create(2)). A descriptor without bytes is how the journal knows that
+// the entry is in the file.
 func (j *journal) sendEntry(text []byte, patience time.Duration) error {
 	err := j.send(text, nil, patience)
 	if !errors.Is(err, unix.EMSGSIZE) && !errors.Is(err, unix.ENOBUFS) {
@@ -65,7 +68,8 @@ func sealed(text []byte) (*os.File, error) {
 
 // appendEntry prints the fields of an entry in the journal's native form. MESSAGE has the
 // attributes too, for those who read it as text; as fields they can be searched for:
-// journalctl VIRT_CONTAINER=web.
+// journalctl VIRT_CONTAINER=web. The rest are fields of systemd.journal-fields(7);
+// LIBVIRT_SOURCE is the family's own.
 func appendEntry(text []byte, e *entry) []byte {
 	text = appendField(text, "MESSAGE", e.text)
 	text = appendField(text, "PRIORITY", strconv.Itoa(severities[e.priority]))
@@ -85,7 +89,8 @@ func appendEntry(text []byte, e *entry) []byte {
 }
 
 // appendField prints NAME=VALUE and a newline; a value of several lines after its length,
-// 8 bytes little endian, as it would end too early else.
+// 8 bytes little endian, as it would end too early else. Names are ours and never need
+// this.
 func appendField(text []byte, name, value string) []byte {
 	text = append(text, name...)
 	if strings.Contains(value, "\n") {

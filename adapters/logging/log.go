@@ -49,6 +49,7 @@ func Open(options Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{options: options}
+	// Until there are outputs nothing is wanted.
 	l.lowest.Store(math.MaxInt)
 	l.rules.Store(&rules{level: priorityOf(options.Level), filters: list})
 	l.outputs.Store(newOutputs(nil, false))
@@ -58,7 +59,8 @@ func Open(options Options) (*Log, error) {
 	return l, nil
 }
 
-// SetLevel replaces the level. A default output follows it.
+// SetLevel replaces the level. A default output follows it. Records under way are judged
+// by the old one.
 func (l *Log) SetLevel(level slog.Level) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +82,9 @@ func (l *Log) SetFilters(text string) error {
 }
 
 // SetOutputs replaces the outputs; an empty text brings the default one. Records
-// under way are printed where they were going. InvalidArgument, System.
+// under way are printed where they were going. InvalidArgument, System. Files are opened
+// before anything is replaced, and without the lock: a disk may take its time. The
+// priority of a default output is put right under it.
 func (l *Log) SetOutputs(text string) error {
 	targets, err := parseTargets(text)
 	if err != nil {
@@ -98,7 +102,8 @@ func (l *Log) SetOutputs(text string) error {
 }
 
 // replace makes the outputs those in force and gives up the old ones, which are closed when
-// the last record under way has been printed.
+// the last record under way has been printed. That is done without mu, as closing may
+// take as long as the device does.
 func (l *Log) replace(with *outputs) error {
 	l.mu.Lock()
 	if l.closed {
@@ -119,7 +124,8 @@ func (l *Log) Filters() (string, int) {
 	return list.String(), len(list)
 }
 
-// Outputs returns the outputs in force as text, and their number.
+// Outputs returns the outputs in force as text, and their number. Of a default one the
+// priority is that of the moment.
 func (l *Log) Outputs() (string, int) {
 	list := l.outputs.Load().list
 	texts := make([]string, len(list))
@@ -130,7 +136,9 @@ func (l *Log) Outputs() (string, int) {
 }
 
 // Close closes the outputs; standard error stays open. Records after it are dropped, as
-// the last words of goroutines that end late, and changes are refused: WrongState.
+// the last words of goroutines that end late, and changes are refused: WrongState. The
+// errors of closing come from the last user, so they may be lost in one that still
+// prints. A second Close does nothing.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	old := l.outputs.Swap(newOutputs(nil, false))
@@ -140,10 +148,12 @@ func (l *Log) Close() error {
 	return old.release()
 }
 
-// adjust makes the rest follow a change. mu is held.
+// adjust makes the rest follow a change. mu is held. Outputs that take nothing and rules
+// that want nothing both raise the level that Enabled compares with.
 func (l *Log) adjust() {
 	current, out := l.rules.Load(), l.outputs.Load()
 	least := failure + 1
+	// An output above all priorities adds nothing to what Enabled has to let through.
 	for _, o := range out.list {
 		if out.byDefault {
 			o.least.Store(int32(defaultPriority(o.kind, current.level)))
@@ -164,6 +174,7 @@ func defaultPriority(kind string, level priority) priority {
 
 // defaultTarget is where the log goes if nobody said so: the journal if there is one and
 // nobody sits at a terminal, a file for a daemon in the background, else standard error.
+// It looks at the host each time: a journal may have come since.
 func (l *Log) defaultTarget() target {
 	t := target{kind: toStderr}
 	hasJournal := unix.Access(l.options.Journal, unix.W_OK) == nil
@@ -177,7 +188,8 @@ func (l *Log) defaultTarget() target {
 	return t
 }
 
-// open opens all targets or none.
+// open opens all targets or none. The caller owns them. Those that were opened before one
+// failed are closed.
 func (l *Log) open(targets []target) ([]*output, error) {
 	list := make([]*output, 0, len(targets))
 	for _, t := range targets {
@@ -191,7 +203,8 @@ func (l *Log) open(targets []target) ([]*output, error) {
 	return list, nil
 }
 
-// openSink opens the outside of a target. Only files can fail.
+// openSink opens the outside of a target. Only files can fail. Sockets are connected to
+// when the first record goes there.
 func (l *Log) openSink(t target) (sink, error) {
 	switch t.kind {
 	case toFile:

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Options are what a Log begins with. Only Level has to be set.
+// Options are what a Log begins with. Only Level has to be set. They are read once, by
+// Open; what can change later has a method of Log.
 type Options struct {
 	// Level counts for records that no filter matches.
 	Level slog.Level
@@ -33,7 +34,8 @@ type Options struct {
 	Journal, Syslog string
 }
 
-// complete fills in what the host has.
+// complete fills in what the host has. Tests put files and sockets of their own in place
+// of these.
 func (o *Options) complete() {
 	if o.File == "" {
 		o.File = "/var/log/libvirt/virtlxcd.log"

@@ -11,7 +11,8 @@ import (
 // that does not work is not waited for.
 const patience = time.Second
 
-// errStuck: nobody takes what is written.
+// errStuck: nobody takes what is written. It is not shown to anybody: the record counts
+// as lost.
 var errStuck = errors.New("not ready for more")
 
 // sink is the outside of an output. Its methods are safe from any goroutine.
@@ -42,6 +43,7 @@ func newOutput(t target, s sink, banner []string) *output {
 	return o
 }
 
+// lowest is what adjust set last, or the target's own priority.
 func (o *output) lowest() priority { return priority(o.least.Load()) }
 
 // shown is the setting, as it is now.
@@ -54,6 +56,8 @@ func (o *output) shown() string {
 // write prints an entry, after the banner if it is the first, and after a line about what
 // was lost if something was. All in one batch: it is there or lost as a whole. While an
 // output does not work nobody waits for it, so a daemon whose log is stuck works on.
+// Records of other goroutines may come before the banner: one carries it and nobody waits
+// for that one. If it fails, the next record brings the banner again.
 func (o *output) write(e *entry) {
 	var batch []*entry
 	first := o.begun.CompareAndSwap(false, true)
@@ -62,6 +66,7 @@ func (o *output) write(e *entry) {
 			batch = append(batch, e.like(info, text))
 		}
 	}
+	// Swapped, so that of several goroutines one tells the number.
 	lost, wait := o.lost.Swap(0), patience
 	if lost > 0 {
 		batch = append(batch, e.like(warning, fmt.Sprintf("%d records could not be written here and are lost", lost)))

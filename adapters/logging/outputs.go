@@ -22,7 +22,8 @@ func newOutputs(list []*output, byDefault bool) *outputs {
 }
 
 // acquire returns the current ones. Release them. Ones whose last user is just leaving are
-// not current any more, so the next look finds others.
+// not current any more, so the next look finds others. A count that reached 0 never grows
+// again: the sinks may be closed already.
 func acquire(current *atomic.Pointer[outputs]) *outputs {
 	for {
 		o := current.Load()
@@ -33,7 +34,8 @@ func acquire(current *atomic.Pointer[outputs]) *outputs {
 	}
 }
 
-// release gives them up; the last user closes them and gets the errors.
+// release gives them up; the last user closes them and gets the errors. Each acquire, and
+// newOutputs, is released once.
 func (o *outputs) release() error {
 	if o.users.Add(-1) > 0 {
 		return nil

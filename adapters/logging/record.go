@@ -22,7 +22,8 @@ func (l *Log) Handle(_ context.Context, record slog.Record) error {
 	return nil
 }
 
-// WithAttrs prints the attributes with every record.
+// WithAttrs prints the attributes with every record. The Log itself has none, so loggers
+// without are spared the copy.
 func (l *Log) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &scoped{l, scope{}.with(attrs)}
 }
@@ -58,7 +59,8 @@ func (l *Log) print(record *slog.Record, s *scope) {
 }
 
 // newEntry prints the attributes, once for all outputs. A record made by hand may lack a
-// time.
+// time. The thread is the one that runs the goroutine at that moment. Fields of the scope
+// are clipped, so that appending copies them.
 func newEntry(record *slog.Record, s *scope, place *site, p priority) *entry {
 	e := &entry{time: record.Time, thread: unix.Gettid(), priority: p, site: place, fields: s.fields[:len(s.fields):len(s.fields)]}
 	if e.time.IsZero() {
@@ -81,15 +83,18 @@ type scoped struct {
 	scope scope
 }
 
+// Handle is Log's, with the attributes of the scope before those of the record.
 func (s *scoped) Handle(_ context.Context, record slog.Record) error {
 	s.print(&record, &s.scope)
 	return nil
 }
 
+// WithAttrs adds to what the scope has; s stays as it is.
 func (s *scoped) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &scoped{s.Log, s.scope.with(attrs)}
 }
 
+// WithGroup ignores an empty name, as slog.Handler asks for.
 func (s *scoped) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return s

@@ -12,7 +12,8 @@ const (
 	longestSyslog = 60 << 10
 )
 
-// severities are those of syslog, by priority.
+// severities are those of syslog, by priority. The journal's PRIORITY has the same
+// numbers. The family has no notice and nothing above an error.
 var severities = [...]int{debug: 7, info: 6, warning: 4, failure: 3}
 
 // syslog sends records to the host's syslog daemon.
@@ -33,7 +34,8 @@ func (s *syslog) write(batch []*entry, patience time.Duration) error {
 
 // message is in the form every syslog daemon expects of local programs, in
 // local time: "<28>Jan 31 13:45:01 virtlxcd[815]: 4711: warning : PLACE : text". The number
-// is facility and severity (RFC 3164); the time of the line in a file is left out.
+// is facility and severity (RFC 3164); the time of the line in a file is left out. A text
+// that is too long loses its end, which may be half a letter.
 func (s *syslog) message(e *entry) []byte {
 	text := append([]byte{'<'}, strconv.Itoa(daemonFacility<<3|severities[e.priority])...)
 	text = e.time.Local().AppendFormat(append(text, '>'), time.Stamp)

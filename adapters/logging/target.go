@@ -16,7 +16,8 @@ const (
 	toJournal = "journald"
 )
 
-// target is where records go, and from which priority on: one item of log_outputs.
+// target is where records go, and from which priority on: one item of log_outputs. Two of
+// one kind and name are the same place.
 type target struct {
 	priority priority
 	kind     string
@@ -53,7 +54,8 @@ func parseTargets(text string) ([]target, error) {
 	return list, nil
 }
 
-// parseTarget takes all that follows "file:" as the path, colons included.
+// parseTarget takes all that follows "file:" as the path, colons included. A relative
+// path is of the working directory at that time. The texts are the family's.
 func parseTarget(item string) (target, error) {
 	number, rest, found := strings.Cut(item, ":")
 	if !found {

@@ -92,6 +92,8 @@ type Daemon struct {
 
 	OVSTimeout time.Duration // no effect: nothing speaks to Open vSwitch
 
+	// Behind Given and Rejected: file and line of each key that was given. Without a file
+	// nothing was.
 	origin origin
 }
 
@@ -140,7 +142,7 @@ func (d *Daemon) OpenWithMode(mode os.FileMode) bool {
 // DifferDaemon lists the keys whose values differ: those that can be applied to
 // a running daemon, and those that need it to start again. Keys without effect
 // never differ. Values count, not how they were written: a default that is written out is
-// no change.
+// no change. Both lists are in the order of the tables.
 func DifferDaemon(before, after Daemon) (live, restart []string) {
 	return differ(&before, &after, daemonKeys)
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // complete fills in defaults that depend on other keys. A default never contradicts what
-// was given: who lowers max_workers need not know of min_workers.
+// was given: who lowers max_workers need not know of min_workers. It runs before check,
+// so that check judges the values that would count.
 func (d *Daemon) complete() (notices []Notice) {
 	if !d.Given("min_workers") {
 		d.MinWorkers = min(d.MinWorkers, d.MaxWorkers)
@@ -28,12 +29,14 @@ func (d *Daemon) complete() (notices []Notice) {
 }
 
 // check finds keys that do not fit together. It speaks of values, so pairs of which one
-// could not be read are left out: that was said already.
+// could not be read are left out: that was said already. A pair is told once, at the line
+// of the first of the two that was given.
 func (d *Daemon) check() (problems []error) {
 	for _, pair := range []struct {
 		lowKey, highKey string
 		low, high       uint
 	}{
+		// Clients that have not shown who they are count among all.
 		{"max_anonymous_clients", "max_clients", d.MaxAnonymousClients, d.MaxClients},
 		{"min_workers", "max_workers", d.MinWorkers, d.MaxWorkers},
 		{"admin_min_workers", "admin_max_workers", d.AdminMinWorkers, d.AdminMaxWorkers},
@@ -51,7 +54,8 @@ func (d *Daemon) check() (problems []error) {
 	return problems
 }
 
-// whence tells a default apart: its key is nowhere in the file.
+// whence tells a default apart: its key is nowhere in the file. So who lowered one key of
+// a pair sees why the other one is in the way.
 func (d *Daemon) whence(key string, number uint) string {
 	if d.Given(key) {
 		return strconv.FormatUint(uint64(number), 10)

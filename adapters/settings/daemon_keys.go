@@ -71,7 +71,8 @@ var recordKeys = []key[Daemon]{
 }
 
 // networkKeys are those of the daemons that serve TCP and TLS. Files made for these are
-// read by this daemon too, so the keys are worth a word of their own.
+// read by this daemon too, so the keys are worth a word of their own. The list is that of
+// virtproxyd.conf.
 var networkKeys = []string{
 	"listen_tls", "listen_tcp", "tls_port", "tcp_port", "listen_addr", "auth_tcp", "auth_tls", "tcp_min_ssf",
 	"key_file", "cert_file", "ca_file", "crl_file", "tls_no_sanity_certificate", "tls_no_verify_certificate",
@@ -79,7 +80,8 @@ var networkKeys = []string{
 }
 
 // foreignToDaemon says why a key that is not ours has no effect. Unknown keys are notices,
-// not errors: files are shared by daemons of different versions.
+// not errors: files are shared by daemons of different versions. The text follows the
+// quoted key in a notice: "'tls_port' is not used by ...".
 func foreignToDaemon(name string) string {
 	isName := func(k key[Driver]) bool { return k.name == name }
 	switch {
@@ -97,7 +99,8 @@ func foreignToDaemon(name string) string {
 const longestSocketPath = 107
 
 // readSocketDir does not look whether the directory is there: it may be made before the
-// daemon starts again.
+// daemon starts again. The administrators' socket has the longest name of the three, so
+// it is the one that is measured.
 func readSocketDir(e *entry) (string, error) {
 	dir, err := readText(e)
 	switch {
@@ -106,6 +109,7 @@ func readSocketDir(e *entry) (string, error) {
 	case !filepath.IsAbs(dir):
 		return "", e.wrong(fault.InvalidArgument, "value %s for '%s' parameter is not an absolute path", shown(dir), e.key)
 	}
+	// Clean first: "/run//libvirt/" is no other directory, and no change on reload.
 	dir = filepath.Clean(dir)
 	if len(filepath.Join(dir, "virtlxcd-admin-sock")) > longestSocketPath {
 		return "", e.wrong(fault.InvalidArgument, "value %s for '%s' parameter is too long for the path of a socket", shown(dir), e.key)
@@ -124,13 +128,15 @@ func readAuth(e *entry) (Auth, error) {
 		return AuthPolkit, nil
 	case "none":
 		return AuthNone, nil
+	// Other daemons of the family take it.
 	case "sasl":
 		return 0, e.wrong(fault.UnsupportedConfig, `'%s' asks for "sasl", but SASL is not built in; there are "none" and "polkit"`, e.key)
 	}
 	return 0, e.wrong(fault.InvalidArgument, `unsupported auth %s for '%s' parameter; there are "none" and "polkit"`, shown(name), e.key)
 }
 
-// readAccessDrivers: "none" stands for no driver and may stand beside others.
+// readAccessDrivers: "none" stands for no driver and may stand beside others. A list of
+// "none" alone is nil, as an empty one: two ways to say the same never differ on reload.
 func readAccessDrivers(e *entry) ([]string, error) {
 	names, err := readTexts(e)
 	if err != nil {
@@ -170,6 +176,7 @@ func readHostUUID(e *entry) (string, error) {
 	if err != nil {
 		return "", e.wrong(fault.InvalidArgument, "value %s for '%s' parameter is not a UUID", shown(written), e.key)
 	}
+	// Comparing canonical texts makes another spelling of one UUID no change.
 	canonical := uuid.String()
 	if strings.Trim(canonical, canonical[:1]+"-") == "" {
 		return "", e.wrong(fault.InvalidArgument, "value %s for '%s' parameter must not have all digits equal", shown(written), e.key)

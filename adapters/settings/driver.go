@@ -10,10 +10,10 @@ import (
 // NoSecurityDriver is the one security driver of this build: none.
 const NoSecurityDriver = "none"
 
-// Driver is what lxc.conf says; lxc.conf(5) is about it.
+// Driver is what lxc.conf says; lxc.conf(5) is about it. It is a value, as Daemon is.
 type Driver struct {
 	// LogWithDaemon lets controllers log where the daemon does, not into the
-	// container's own log.
+	// container's own log. The key keeps the original's name, log_with_libvirtd.
 	LogWithDaemon           bool
 	SecurityDriver          string // NoSecurityDriver
 	SecurityDefaultConfined bool   // no effect without a security driver
@@ -40,7 +40,7 @@ func (d *Driver) Given(key string) bool { return d.origin.given(key) }
 func (d *Driver) Rejected(key string, err error) error { return d.origin.rejected(key, err) }
 
 // DifferDriver is as DifferDaemon. What is live counts for containers that start
-// from then on.
+// from then on. Both lists are in the order of the table.
 func DifferDriver(before, after Driver) (live, restart []string) {
 	return differ(&before, &after, driverKeys)
 }
@@ -56,7 +56,8 @@ var driverKeys = []key[Driver]{
 	keyAt("machined", restart, readBool, func(d *Driver) *bool { return &d.Machined }),
 }
 
-// foreignToDriver says why a key that is not ours has no effect.
+// foreignToDriver says why a key that is not ours has no effect. The two files lie side
+// by side, so a key in the wrong one is the likely mistake.
 func foreignToDriver(name string) string {
 	if slices.ContainsFunc(daemonKeys, func(k key[Daemon]) bool { return k.name == name }) {
 		return "belongs in virtlxcd.conf and has no effect here"
@@ -81,7 +82,8 @@ func readSecurityDriver(e *entry) (string, error) {
 		shown(name), e.key)
 }
 
-// check finds keys that do not fit together, and one that has no effect.
+// check finds keys that do not fit together, and one that has no effect. The text after
+// the colon is the original's: a search for it finds the reason.
 func (d *Driver) check() (notices []Notice, problems []error) {
 	if d.SecurityRequireConfined {
 		err := d.origin.wrong(fault.UnsupportedConfig, []string{"security_require_confined", "security_driver"},

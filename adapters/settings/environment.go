@@ -10,7 +10,8 @@ type Environment struct {
 	LogOutputs string
 }
 
-// debugLevels are the words that LIBVIRT_DEBUG may have; 0 is "not said".
+// debugLevels are the words that LIBVIRT_DEBUG may have; 0 is "not said". Numbers and
+// words mean the same; other spellings, capitals too, are refused.
 var debugLevels = map[string]uint{
 	"":  0,
 	"1": 1, "debug": 1,
@@ -22,7 +23,8 @@ var debugLevels = map[string]uint{
 // FromEnvironment reads LIBVIRT_DEBUG, LIBVIRT_LOG_FILTERS and
 // LIBVIRT_LOG_OUTPUTS; the syntax of the last two is not looked at. An empty
 // variable counts as unset. InvalidArgument for a level that is none: whoever set it wants
-// to see more, and would not learn why nothing changed.
+// to see more, and would not learn why nothing changed. getenv is os.Getenv, or a map in
+// tests.
 func FromEnvironment(getenv func(string) string) (Environment, error) {
 	level, ok := debugLevels[getenv("LIBVIRT_DEBUG")]
 	if !ok {

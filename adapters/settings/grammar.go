@@ -36,7 +36,8 @@ const (
 )
 
 // value is one value as written; what it has to be is not known here. A number
-// of any length is well formed: overflow says that magnitude does not hold it.
+// of any length is well formed: overflow says that magnitude does not hold it. Of the
+// fields those count that kind says; text is empty and list nil for the others.
 type value struct {
 	kind      kind
 	text      string
@@ -46,7 +47,7 @@ type value struct {
 	list      []value
 }
 
-// entry is one statement and where it begins.
+// entry is one statement and where it begins. file and line are for messages alone.
 type entry struct {
 	file  string
 	line  int
@@ -54,7 +55,8 @@ type entry struct {
 	value value
 }
 
-// parser reads one file. line is that of the byte at at.
+// parser reads one file. line is that of the byte at at. values and depth are counted
+// against the bounds above.
 type parser struct {
 	file   string
 	data   []byte
@@ -131,7 +133,8 @@ func (p *parser) skipComment() {
 	p.at += length
 }
 
-// statement reads up to and with the separator behind it.
+// statement reads up to and with the separator behind it. A comment may follow the value,
+// but not stand within the statement.
 func (p *parser) statement() (entry, error) {
 	e := entry{file: p.file, line: p.line, key: p.name()}
 	if e.key == "" {
@@ -204,6 +207,7 @@ func (p *parser) textValue(quote string) (value, error) {
 		return value{}, p.fail("unterminated string")
 	}
 	content := p.data[start : start+length]
+	// The line of the error is that of the opening quote.
 	if len(quote) == 1 && bytes.ContainsAny(content, "\r\n") {
 		return value{}, p.fail("unterminated string")
 	}
@@ -216,7 +220,8 @@ func (p *parser) textValue(quote string) (value, error) {
 }
 
 // numberValue takes a sign and digits. It never fails for being large: the reader of the
-// key knows what range to name in the error.
+// key knows what range to name in the error. After an overflow magnitude has wrapped
+// around and says nothing.
 func (p *parser) numberValue() (value, error) {
 	v := value{kind: number, negative: p.peek() == '-'}
 	if !isDigit(p.peek()) {
@@ -227,6 +232,7 @@ func (p *parser) numberValue() (value, error) {
 	}
 	for ; isDigit(p.peek()); p.at++ {
 		digit := uint64(p.peek() - '0')
+		// The comparison that cannot overflow itself.
 		if v.magnitude > (1<<64-1-digit)/10 {
 			v.overflow = true
 		}
@@ -236,7 +242,8 @@ func (p *parser) numberValue() (value, error) {
 }
 
 // listValue reads elements between commas; one may follow the last element. The depth is
-// bounded as the parser calls itself.
+// bounded as the parser calls itself. No comments are taken within a list. After an error
+// depth is wrong, which harms nothing: the first error ends the parse.
 func (p *parser) listValue() (value, error) {
 	v := value{kind: list}
 	if p.depth++; p.depth > maxNesting {

@@ -6,7 +6,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// reader makes the value of a key from a statement, or says what is wrong.
+// reader makes the value of a key from a statement, or says what is wrong. It does not
+// keep the statement. On error its value is not used.
 type reader[V any] func(*entry) (V, error)
 
 // effect says when a changed key counts. It is a promise of the manual and of the default
@@ -19,7 +20,8 @@ const (
 	inert                 // known to other daemons of the family only
 )
 
-// key is one key of a configuration T.
+// key is one key of a configuration T. One type serves both files: Daemon and Driver have
+// a table of these each.
 type key[T any] struct {
 	name   string
 	effect effect
@@ -28,7 +30,8 @@ type key[T any] struct {
 }
 
 // keyAt describes a key by the field that holds it and the reader of its value. The types
-// make sure that they belong together.
+// make sure that they belong together. Values are compared with DeepEqual, as some are
+// slices.
 func keyAt[T, V any](name string, effect effect, read reader[V], field func(*T) *V) key[T] {
 	return key[T]{
 		name: name, effect: effect,
@@ -44,8 +47,8 @@ func keyAt[T, V any](name string, effect effect, read reader[V], field func(*T) 
 }
 
 // origin remembers where the keys of a configuration were given, for errors that turn up
-// later: when keys are compared, groups looked up, files opened. The zero value is that of
-// the defaults.
+// later: when keys are compared, groups looked up, files opened. The zero value is that
+// of the defaults. fill makes its maps, and copies of the configuration share them.
 type origin struct {
 	file  string
 	lines map[string]int
@@ -84,7 +87,9 @@ func (o *origin) rejected(key string, err error) error {
 }
 
 // fill sets the keys given in entries: of a repeated one the first counts, even
-// if it is bad. All bad values are reported. foreign explains unknown names.
+// if it is bad. All bad values are reported. foreign explains unknown names. target comes
+// with the defaults and keeps them for what is absent or bad. An unknown key is
+// remembered too, so that its repetition is told as one.
 func fill[T any](target *T, o *origin, keys []key[T], entries []entry, foreign func(string) string) (notices []Notice, problems []error) {
 	known := make(map[string]key[T], len(keys))
 	for _, k := range keys {
@@ -95,6 +100,7 @@ func fill[T any](target *T, o *origin, keys []key[T], entries []entry, foreign f
 		e := &entries[i]
 		k, ok := known[e.key]
 		switch {
+		// A repetition is looked at before the name is: one notice for each statement.
 		case o.given(e.key):
 			notices = append(notices, e.notice("%s was given in line %d already: this one does not count", e.shownKey(), o.lines[e.key]))
 			continue
@@ -103,6 +109,8 @@ func fill[T any](target *T, o *origin, keys []key[T], entries []entry, foreign f
 		case k.effect == inert:
 			notices = append(notices, e.notice("%s has no effect in virtlxcd", e.shownKey()))
 		}
+		// Also for a bad value: the second statement of a key does not step in for the
+		// first.
 		o.lines[e.key] = e.line
 		if !ok {
 			continue
@@ -115,7 +123,8 @@ func fill[T any](target *T, o *origin, keys []key[T], entries []entry, foreign f
 	return notices, problems
 }
 
-// differ lists the keys that do not hold the same, in the order of the table.
+// differ lists the keys that do not hold the same, in the order of the table. A reload
+// does what is in now, and tells the administrator about what is in later.
 func differ[T any](before, after *T, keys []key[T]) (now, later []string) {
 	for _, k := range keys {
 		switch {

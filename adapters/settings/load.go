@@ -25,13 +25,15 @@ func LoadDaemon(path string, required bool) (Daemon, []Notice, error) {
 	return d, notices, join(problems)
 }
 
-// LoadDriver reads lxc.conf, as LoadDaemon does its file.
+// LoadDriver reads lxc.conf, as LoadDaemon does its file. Security drivers that this
+// build lacks are its UnsupportedConfig.
 func LoadDriver(path string, required bool) (Driver, []Notice, error) {
 	d, notices, problems := loadDriver(path, required)
 	return d, notices, join(problems)
 }
 
-// join leaves a single problem the *fault.Error it is.
+// join leaves a single problem the *fault.Error it is. Callers then find kind and text as
+// they are, without a list around them.
 func join(problems []error) error {
 	if len(problems) == 1 {
 		return problems[0]
@@ -48,7 +50,8 @@ func loadDaemon(path string, required bool) (Daemon, []Notice, []error) {
 	return parseDaemon(data, path)
 }
 
-// parseDaemon is LoadDaemon on what the file holds; file only serves texts.
+// parseDaemon is LoadDaemon on what the file holds; file only serves texts. After a
+// syntax error only defaults are returned: what came before it was not applied.
 func parseDaemon(data []byte, file string) (Daemon, []Notice, []error) {
 	d := DefaultDaemon()
 	d.origin.file = file
@@ -57,6 +60,8 @@ func parseDaemon(data []byte, file string) (Daemon, []Notice, []error) {
 		return d, nil, []error{err}
 	}
 	notices, problems := fill(&d, &d.origin, daemonKeys, entries, foreignToDaemon)
+	// Defaults that follow other keys come after all keys, whatever their order in the
+	// file.
 	notices = append(notices, d.complete()...)
 	return d, notices, append(problems, d.check()...)
 }
@@ -84,7 +89,8 @@ func parseDriver(data []byte, file string) (Driver, []Notice, []error) {
 }
 
 // read returns nothing for a missing file that is not required. It refuses what
-// could block or could not be read again on reload.
+// could block or could not be read again on reload. O_NONBLOCK keeps a fifo from waiting
+// for its writer, O_NOCTTY a terminal from becoming the daemon's (open(2)).
 func read(path string, required bool) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if errors.Is(err, fs.ErrNotExist) && !required {
@@ -122,6 +128,8 @@ func readOpen(file *os.File, path string) ([]byte, error) {
 	return data, nil
 }
 
+// tooLarge has the kind of a wrong argument: the file can be read, but is no
+// configuration.
 func tooLarge(path string) error {
 	return fault.New(fault.InvalidArgument, fault.Host, "configuration file '%s' is larger than 10 MiB", path)
 }

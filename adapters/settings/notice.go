@@ -4,6 +4,7 @@ import "fmt"
 
 // Notice is something in a configuration file that is no error but that its
 // author would want to know: a key without effect, a value that another one overrides.
+// Notices keep no daemon from starting; who loads the file logs or prints them.
 type Notice struct {
 	File string
 	Line int // 0: the file as a whole

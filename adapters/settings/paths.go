@@ -32,7 +32,8 @@ type Paths struct {
 
 // PathsBelow returns the paths with prefix before each: "" for the host's own,
 // a directory for a daemon that leaves the host's alone. Keep it short and absolute: the
-// path of a socket has 107 bytes at most (unix(7)).
+// path of a socket has 107 bytes at most (unix(7)). Nothing is looked up: the same prefix
+// always gives the same paths.
 func PathsBelow(prefix string) Paths {
 	etc := filepath.Join(prefix, "/etc/libvirt")
 	run := filepath.Join(prefix, "/run/libvirt")

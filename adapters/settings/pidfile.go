@@ -32,6 +32,8 @@ func AcquirePIDFile(path string) (*PIDFile, error) {
 		return nil, fault.Wrap(err, fault.System, "cannot make the directory of pid file '%s'", path)
 	}
 	for {
+		// O_NONBLOCK: a fifo at the path is refused below, and must not be waited for
+		// here.
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
 		if err != nil {
 			return nil, fault.Wrap(err, fault.System, "cannot open pid file '%s'", path)
@@ -49,7 +51,9 @@ func AcquirePIDFile(path string) (*PIDFile, error) {
 }
 
 // take locks the file and writes into it; false if it is not at its path any more. The
-// number has no newline at its end: that is how pid files of this interface are read.
+// number has no newline at its end: that is how pid files of this interface are read. The
+// lock comes first: of a file that was looked at without it the holder could take the
+// name away a moment later.
 func (p *PIDFile) take() (current bool, err error) {
 	if err := p.lock(); err != nil {
 		return false, err
@@ -64,6 +68,7 @@ func (p *PIDFile) take() (current bool, err error) {
 	if !p.named(here) {
 		return false, nil
 	}
+	// Programs of other users read it, and the umask may have been narrower.
 	err = p.file.Chmod(0o644)
 	if err == nil {
 		err = p.file.Truncate(0)
@@ -77,14 +82,17 @@ func (p *PIDFile) take() (current bool, err error) {
 	return true, nil
 }
 
-// named says whether the path still leads to the file that is locked.
+// named says whether the path still leads to the file that is locked. A path that cannot
+// be looked at counts as gone.
 func (p *PIDFile) named(locked os.FileInfo) bool {
 	there, err := os.Lstat(p.path)
 	return err == nil && os.SameFile(locked, there)
 }
 
 // lock takes byte 0 alone, as the other daemons of the interface do: programs that
-// look for one ask about that byte (F_GETLK).
+// look for one ask about that byte (F_GETLK). F_SETLK fails with EAGAIN or EACCES if
+// another process has it (fcntl(2)). The holder may be gone by the time F_GETLK asks for
+// its pid; the error then names none.
 func (p *PIDFile) lock() error {
 	first := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Len: 1}
 	err := unix.FcntlFlock(p.file.Fd(), unix.F_SETLK, &first)
@@ -107,6 +115,8 @@ func (p *PIDFile) lock() error {
 // stays: it may be another daemon's. System; the lock is gone in any case.
 func (p *PIDFile) Close() error {
 	locked, err := p.file.Stat()
+	// Unlinked while it is locked: who opened it meanwhile sees by named that it has
+	// gone.
 	if err == nil && p.named(locked) {
 		err = os.Remove(p.path)
 	}

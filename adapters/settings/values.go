@@ -10,10 +10,12 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// longestShown is how much of a name or value a message shows.
+// longestShown is how much of a name or value a message shows. A file may have a key or
+// value of megabytes, and a message is one line of a log.
 const longestShown = 64
 
-// shown makes what somebody wrote fit into one line of a message.
+// shown makes what somebody wrote fit into one line of a message. What is no printable
+// text comes out escaped, also the half of a letter at the cut.
 func shown(s string) string {
 	if len(s) > longestShown {
 		return strconv.Quote(s[:longestShown]) + "..."
@@ -21,7 +23,8 @@ func shown(s string) string {
 	return strconv.Quote(s)
 }
 
-// wrong is the error for a value that cannot be used. format names the key.
+// wrong is the error for a value that cannot be used. format names the key. The place
+// comes first, "FILE:LINE: TEXT", as in syntax errors and notices.
 func (e *entry) wrong(kind fault.Kind, format string, args ...any) error {
 	return fault.New(kind, fault.Host, "%s:%d: %s", e.file, e.line, fmt.Sprintf(format, args...))
 }
@@ -46,6 +49,7 @@ func readTexts(e *entry) ([]string, error) {
 		return nil, e.expected("a string list")
 	}
 	var texts []string
+	// Lists within the list are of the language, but no key has any.
 	for _, element := range e.value.list {
 		if element.kind != text {
 			return nil, e.expected("a string list")
@@ -67,7 +71,9 @@ func readBool(e *entry) (bool, error) {
 	return v.magnitude == 1, nil
 }
 
-// between returns a reader of unsigned integers from low to high, both included.
+// between returns a reader of unsigned integers from low to high, both included. A number
+// that is negative has another text than one that is too large: the type is wrong there,
+// not the range.
 func between(low, high uint) reader[uint] {
 	return func(e *entry) (uint, error) {
 		v := e.value
@@ -84,13 +90,15 @@ func between(low, high uint) reader[uint] {
 // readUint is for what no number hurts. Other programs hold these in 32 bits.
 var readUint = between(0, math.MaxUint32)
 
-// readSeconds reads an unsigned number of seconds.
+// readSeconds reads an unsigned number of seconds. The most that it takes, 32 bits, is
+// far from the end of time.Duration.
 func readSeconds(e *entry) (time.Duration, error) {
 	seconds, err := readUint(e)
 	return time.Duration(seconds) * time.Second, err
 }
 
-// readInterval reads seconds where what is not above 0 means never.
+// readInterval reads seconds where what is not above 0 means never. Its bounds are those
+// of 32 bits with a sign; -1 is the usual way to turn keepalive off.
 func readInterval(e *entry) (time.Duration, error) {
 	v := e.value
 	switch {
@@ -112,6 +120,7 @@ func readMode(e *entry) (os.FileMode, error) {
 	if err != nil {
 		return 0, err
 	}
+	// "0770" and "770" are the same mode.
 	mode, err := strconv.ParseUint(digits, 8, 32)
 	if err != nil || mode > 0o777 {
 		return 0, e.wrong(fault.InvalidArgument, "value %s for '%s' parameter must be an octal mode from \"0000\" to \"0777\"",

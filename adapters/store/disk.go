@@ -10,7 +10,7 @@ import (
 )
 
 // disk is what changing a directory takes, so that tests can let every single
-// step fail.
+// step fail. Reading is not part of it: a read that fails leaves nothing half done.
 type disk interface {
 	// Create makes a new file of the mode, whatever the umask is.
 	Create(path string, mode os.FileMode) (file, error)
@@ -31,7 +31,8 @@ type file interface {
 // osDisk is the disk outside of tests. Errors are those of package os, which name the path.
 type osDisk struct{}
 
-// Create fails if the file is there: names of temporary files are never used twice.
+// Create fails if the file is there: names of temporary files are never used twice. If
+// the mode cannot be set the file goes again.
 func (osDisk) Create(path string, mode os.FileMode) (file, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -43,6 +44,7 @@ func (osDisk) Create(path string, mode os.FileMode) (file, error) {
 	return f, nil
 }
 
+// Links, renames and removals happen as a whole or not at all.
 func (osDisk) Symlink(target, path string) error { return os.Symlink(target, path) }
 func (osDisk) Rename(from, to string) error      { return os.Rename(from, to) }
 func (osDisk) Remove(path string) error          { return os.Remove(path) }
@@ -65,11 +67,13 @@ func (osDisk) SyncDir(path string) error {
 // device, a pipe or a link where none belongs.
 var errNoPlainFile = errors.New("not a plain file")
 
-// errTooLarge is a document that cannot be one of ours.
+// errTooLarge is a document that cannot be one of ours. Reading it would take memory for
+// nothing.
 var errTooLarge = errors.New("file is too large")
 
 // readFile reads a document. It neither waits for anybody, as opening a pipe
-// would, nor reads more than maxDocument. Links are followed if follow is set.
+// would, nor reads more than maxDocument. Links are followed if follow is set. The mode
+// is looked at after opening, so it is that of what is read.
 func readFile(path string, follow bool) (text string, err error) {
 	flags := os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 	if !follow {

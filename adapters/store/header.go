@@ -4,7 +4,8 @@ import "strings"
 
 // header tops every file, for the person who opens it in an editor. uuid stands
 // in for a name that a shell or a comment would not take as it is: "--" ends a comment in
-// XML, and a name with blanks would be two words of the command.
+// XML, and a name with blanks would be two words of the command. Whoever reads a document
+// skips it, as it is an XML comment.
 func header(name, uuid string) string {
 	which := name
 	if !plain(name) {
@@ -19,7 +20,8 @@ func header(name, uuid string) string {
 }
 
 // plain says whether name can be typed into a shell without quotes, is not
-// taken for an option, and may stand in an XML comment.
+// taken for an option, and may stand in an XML comment. The set is narrower than what
+// shells take: other names are shown by uuid, which is as good.
 func plain(name string) bool {
 	if name == "" || name[0] == '-' || strings.Contains(name, "--") {
 		return false

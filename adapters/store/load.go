@@ -14,7 +14,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// document is one file on its way to a value; name is the file's.
+// document is one file on its way to a value; name is the file's. One worker at a time
+// has it, and merge when they have ended.
 type document struct {
 	path   string
 	name   string
@@ -29,11 +30,13 @@ type document struct {
 // kinds are not looked at. Links are followed in the configuration, where an
 // administrator may keep files elsewhere, and not in State. Directories that do not exist
 // are empty. System if one cannot be listed; then, and when ctx ends, nothing is returned,
-// as part of what there is would look like all.
+// as part of what there is would look like all. Leftovers of dead daemons are removed on
+// the way. Status is put before definitions, which merge relies on.
 func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) ([]ports.Stored, error) {
 	if err := goingOn(ctx); err != nil {
 		return nil, err
 	}
+	// State first: where a file claims what another has, the one that runs is right.
 	documents, err := s.scan(s.paths.State, true)
 	if err != nil {
 		return nil, err
@@ -44,6 +47,7 @@ func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) 
 	}
 	s.sweep(s.paths.Autostart)
 	s.sweepPIDs(documents)
+	// merge relies on this order.
 	documents = append(documents, configs...)
 	if err := s.parseAll(ctx, documents); err != nil {
 		return nil, err
@@ -51,8 +55,8 @@ func (s *Store) Load(ctx context.Context, damaged func(path string, err error)) 
 	return merge(documents, damaged), nil
 }
 
-// scan lists the documents of a directory and sweeps it. A directory that does
-// not exist is empty.
+// scan lists the documents of a directory and sweeps it. A directory that does not exist
+// is empty. What its name makes no document (pid files, the lock) is passed over.
 func (s *Store) scan(dir string, status bool) ([]*document, error) {
 	entries, err := os.ReadDir(dir)
 	if absentIsFine(err) != nil {
@@ -70,7 +74,8 @@ func (s *Store) scan(dir string, status bool) ([]*document, error) {
 	return documents, nil
 }
 
-// sweep removes what a daemon left that died while it was writing.
+// sweep removes what a daemon left that died while it was writing. For the directory of
+// links, which holds no documents to scan for.
 func (s *Store) sweep(dir string) {
 	entries, _ := os.ReadDir(dir) // missing or unreadable: nothing to do
 	for _, entry := range entries {
@@ -81,7 +86,8 @@ func (s *Store) sweep(dir string) {
 }
 
 // sweepPIDs removes pid files without a status: they are written before it and
-// removed after it.
+// removed after it. The lock, driver.pid, is never one: no container's pid file has that
+// path.
 func (s *Store) sweepPIDs(status []*document) {
 	with := make(map[string]bool, len(status))
 	for _, d := range status {
@@ -98,6 +104,7 @@ func (s *Store) sweepPIDs(status []*document) {
 }
 
 // discard removes what nobody needs. That it cannot be removed harms nobody either.
+// Leftovers have names that are not used again, so they only take room.
 func (s *Store) discard(path string) {
 	if err := absentIsFine(s.disk.Remove(path)); err != nil {
 		s.log.Warn("cannot remove a leftover of an earlier daemon", "path", path, "err", err)
@@ -105,7 +112,8 @@ func (s *Store) discard(path string) {
 }
 
 // parseAll spreads the work over the processors: parsing is what takes time
-// when there are thousands. It returns when all workers have.
+// when there are thousands. It returns when all workers have. When ctx ends, files that a
+// worker has begun are still parsed.
 func (s *Store) parseAll(ctx context.Context, documents []*document) error {
 	work := make(chan *document)
 	var workers sync.WaitGroup
@@ -128,11 +136,14 @@ func (s *Store) parseAll(ctx context.Context, documents []*document) error {
 }
 
 // parse turns a file into a value, or says why not. The name of a container is that of its
-// file: one that was copied by hand, without being edited, is no second container.
+// file: one that was copied by hand, without being edited, is no second container. A link
+// in the configuration that leads nowhere is damage and not absence: somebody meant a
+// file to be there.
 func (s *Store) parse(d *document) {
 	text, err := readFile(d.path, !d.status)
 	if err != nil {
 		d.err = absentIsFine(err)
+		// Absent and no link either: the file has gone since the directory was listed.
 		if d.err == nil && dangling(d.path) {
 			d.err = err
 		}
@@ -161,12 +172,14 @@ func dangling(path string) bool {
 }
 
 // marked says whether the autostart link leads to the definition, by whichever
-// path: directories may have been reached through links when it was made.
+// path: directories may have been reached through links when it was made. A link to
+// another file, or a file that is no link, is no mark.
 func (s *Store) marked(name string) bool {
 	target, ok := s.mark(name)
 	if !ok {
 		return false
 	}
+	// The common case needs no look at the files.
 	if target == s.configPath(name) {
 		return true
 	}

@@ -11,7 +11,9 @@ import (
 
 // merge joins definition and status of one name. Status comes first in
 // documents, so what runs wins where two files claim one uuid. A definition without a uuid
-// was given a drawn one; if its container runs, the uuid is that of what runs.
+// was given a drawn one; if its container runs, the uuid is that of what runs. What
+// clashes is reported by damaged and left out; its file stays. Autostart is told of
+// definitions alone, so a container without one never has it.
 func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 	byName := make(map[string]*ports.Stored)
 	holders := make(map[container.UUID]string)
@@ -21,6 +23,7 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 		if d.err == nil && definition == nil {
 			continue // gone since the directory was listed
 		}
+		// A drawn uuid is as good as any other, so it gives way to the one that runs.
 		if known := byName[d.name]; d.err == nil && known != nil && d.stored.Drawn.UUID {
 			definition.UUID = known.Status.Definition.UUID
 		}
@@ -32,6 +35,7 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 			continue
 		}
 		holders[definition.UUID] = d.name
+		// Second part of the same container: the status came before.
 		if known := byName[d.name]; known != nil {
 			known.Config, known.Autostart, known.Drawn = d.stored.Config, d.stored.Autostart, d.stored.Drawn
 			continue
@@ -47,7 +51,8 @@ func merge(documents []*document, damaged func(string, error)) []ports.Stored {
 	return stored
 }
 
-// definition is nil for a file that was damaged or is gone.
+// definition is nil for a file that was damaged or is gone. Of a status it is that of
+// what runs.
 func (d *document) definition() *container.Definition {
 	if d.stored.Status != nil {
 		return d.stored.Status.Definition
@@ -55,7 +60,8 @@ func (d *document) definition() *container.Definition {
 	return d.stored.Config
 }
 
-// clash finds out whether name or uuid belong to a file that came before.
+// clash finds out whether name or uuid belong to a file that came before. known is from a
+// status whenever there is one: a directory has a name once, and State comes first.
 func clash(known *ports.Stored, holders map[container.UUID]string, definition *container.Definition) error {
 	if other, taken := holders[definition.UUID]; taken && other != definition.Name {
 		return fmt.Errorf("uuid %s belongs to '%s' already", definition.UUID, other)

@@ -26,9 +26,10 @@ const (
 	maxDocument = 32 << 20
 )
 
-// checkName refuses names that would leave the directory or do not fit. Blanks,
-// dots and any other bytes are fine: what a name may be is decided elsewhere, and this is
-// all that a file system minds. InvalidArgument.
+// checkName refuses names that would leave the directory or do not fit. Blanks, dots and
+// any other bytes are fine: what a name may be is decided elsewhere, and this is all that
+// a file system minds. InvalidArgument. Every method that is given a name begins with it:
+// names come from clients, and paths are made of them.
 func checkName(name string) error {
 	switch {
 	case name == "":
@@ -68,18 +69,21 @@ func (s *Store) pidPath(name string) string {
 	return filepath.Join(s.paths.State, name+pidSuffix)
 }
 
-// nameOf is the inverse of the paths above for documents.
+// nameOf is the inverse of the paths above for documents. A file whose name no container
+// can have is none of ours.
 func nameOf(file string) (string, bool) {
 	name, ok := strings.CutSuffix(file, suffix)
 	return name, ok && checkName(name) == nil
 }
 
 // makeDir creates dir and what is missing above it, 0755 whatever the umask is;
-// directories that exist keep their mode. New entries are flushed.
+// directories that exist keep their mode. New entries are flushed. Its entry is flushed
+// above it: a definition that is durable in a directory that is not would be lost.
 func (s *Store) makeDir(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
 	}
+	// The root is its own parent.
 	if parent := filepath.Dir(dir); parent != dir {
 		if err := s.makeDir(parent); err != nil {
 			return err
@@ -92,6 +96,7 @@ func (s *Store) makeDir(dir string) error {
 		}
 	}
 	if err == nil {
+		// Mkdir's mode is cut by the umask.
 		err = os.Chmod(dir, 0o755)
 	}
 	if err == nil {

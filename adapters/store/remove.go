@@ -12,6 +12,7 @@ import (
 // RemoveDefinition takes the mark away first, so that a crash in between leaves
 // a definition that does not start rather than a mark for a later namesake. If
 // the definition cannot be removed the mark is set again. Both being absent is no error.
+// Both changes are flushed: a definition does not come back after a power cut.
 func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -22,6 +23,7 @@ func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 	target, wasMarked := s.mark(name)
 	err := s.unlink(s.linkPath(name))
 	if err == nil {
+		// As it was: with the definition still there the mark has to be as well.
 		if err = s.unlink(s.configPath(name)); err != nil && wasMarked {
 			err = errors.Join(err, s.link(target, s.linkPath(name)))
 		}
@@ -33,7 +35,7 @@ func (s *Store) RemoveDefinition(ctx context.Context, name string) error {
 }
 
 // RemoveStatus removes the pid file last: while there is status there is a pid. What is
-// absent already is no error.
+// absent already is no error. Nothing is flushed, as for SaveStatus.
 func (s *Store) RemoveStatus(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -42,6 +44,7 @@ func (s *Store) RemoveStatus(ctx context.Context, name string) error {
 		return err
 	}
 	err := absentIsFine(s.disk.Remove(s.statusPath(name)))
+	// If the status could not go, its pid file stays with it.
 	if pid := s.pidPath(name); err == nil && pid != "" {
 		err = absentIsFine(s.disk.Remove(pid))
 	}
@@ -53,7 +56,8 @@ func (s *Store) RemoveStatus(ctx context.Context, name string) error {
 
 // SetAutostart makes or removes the link. What stands in its place and is not
 // our link (a copy of the file, a link elsewhere) is replaced. The definition need not
-// exist. On failure it is as it was, but for a flush that failed.
+// exist. On failure it is as it was, but for a flush that failed. It survives a power
+// cut.
 func (s *Store) SetAutostart(ctx context.Context, name string, on bool) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -91,7 +95,8 @@ func (s *Store) mark(name string) (target string, ok bool) {
 	return target, err == nil
 }
 
-// link puts a durable link at path, replacing what is there in one step.
+// link puts a durable link at path, replacing what is there in one step. rename(2) takes
+// a link's place as it does a file's; symlink(2) alone would fail if something is there.
 func (s *Store) link(target, path string) error {
 	dir := filepath.Dir(path)
 	temp := s.tempPath(dir)
@@ -105,7 +110,8 @@ func (s *Store) link(target, path string) error {
 	return s.disk.SyncDir(dir)
 }
 
-// unlink removes path for good. What was absent needs no flush.
+// unlink removes path for good. What was absent needs no flush. An absent file is no
+// error.
 func (s *Store) unlink(path string) error {
 	err := s.disk.Remove(path)
 	if errors.Is(err, os.ErrNotExist) {

@@ -13,9 +13,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// Paths are the directories the store works in. Log is only created, for those
-// who write there. Config and Autostart are made when something is saved there. Relative
-// ones are of the working directory at New.
+// Paths are the directories the store works in. Log is only created, for those who write
+// there. Config and Autostart are made when something is saved there. Relative ones are
+// of the working directory at New.
 type Paths struct {
 	Config    string
 	Autostart string
@@ -24,7 +24,8 @@ type Paths struct {
 }
 
 // Store is a ports.Store on a file system. Methods for different containers may
-// run at the same time; nothing in memory is shared between them.
+// run at the same time; nothing in memory is shared between them. The fields do not
+// change after New.
 type Store struct {
 	paths Paths
 	codec ports.Codec
@@ -41,7 +42,8 @@ var _ ports.Store = (*Store)(nil)
 // the lock back.
 //
 // The lock belongs to the process (fcntl(2)), so a second Store of the same
-// process on the same State is not noticed, and closing either frees both.
+// process on the same State is not noticed, and closing either frees both. The lock comes
+// last, as it lies in State. On failure no lock is held; directories that were made stay.
 func New(paths Paths, codec ports.Codec, log *slog.Logger) (*Store, error) {
 	s := &Store{codec: codec, log: log, disk: osDisk{}, token: newToken()}
 	for _, p := range []struct {
@@ -83,12 +85,14 @@ func newToken() string {
 }
 
 // FirstStartSinceBoot relies on State being emptied by a boot, as /run is. It is true once:
-// asking is remembering, and of two who ask one gets it.
+// asking is remembering, and of two who ask one gets it. If the file cannot be closed the
+// answer is an error, but asking again says false.
 func (s *Store) FirstStartSinceBoot(ctx context.Context) (bool, error) {
 	if err := goingOn(ctx); err != nil {
 		return false, err
 	}
 	path := filepath.Join(s.paths.State, autostarted)
+	// O_EXCL makes looking and remembering one step.
 	flag, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return false, nil
@@ -102,7 +106,8 @@ func (s *Store) FirstStartSinceBoot(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// goingOn turns the end of ctx into a fault.
+// goingOn turns the end of ctx into a fault. What changes something asks once, before it
+// touches anything: half a change would be worse than a late one.
 func goingOn(ctx context.Context) error {
 	switch err := ctx.Err(); {
 	case err == nil:

@@ -15,7 +15,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// temporaries numbers temporary files within the process.
+// temporaries numbers temporary files within the process. Two writers of one directory
+// never get the same name.
 var temporaries atomic.Uint64
 
 // tempPath is in the same directory, as rename(2) works within one file system.
@@ -32,7 +33,8 @@ func (s *Store) foreignTemp(file string) bool {
 
 // SaveDefinition prints what the next start needs, secrets included, which is
 // why nobody else may read the file. A link at its place is replaced by a file: what it led
-// to is its owner's. On failure the old file is there, whole.
+// to is its owner's. On failure the old file is there, whole. The directory is made when
+// the first definition is saved.
 func (s *Store) SaveDefinition(ctx context.Context, definition *container.Definition) error {
 	if err := checkName(definition.Name); err != nil {
 		return err
@@ -53,7 +55,8 @@ func (s *Store) SaveDefinition(ctx context.Context, definition *container.Defini
 
 // SaveStatus writes the pid file first: who sees the status of what runs finds it. A
 // container that is being started has no controller to tell of yet, but status: a daemon
-// that dies then leaves a trace of what it made.
+// that dies then leaves a trace of what it made. If the second write fails the pid file
+// may be newer than the status; Load goes by the status.
 func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error {
 	name := status.Definition.Name
 	if err := checkName(name); err != nil {
@@ -76,12 +79,13 @@ func (s *Store) SaveStatus(ctx context.Context, status *container.Status) error 
 	return nil
 }
 
-// savePID leaves a file alone that is right already: status changes often, the
-// controller hardly ever. No controller, no file.
+// savePID leaves a file alone that is right already: status changes often, the controller
+// hardly ever. No controller, no file.
 func (s *Store) savePID(path string, pid int) error {
 	switch text := strconv.Itoa(pid); {
 	case path == "":
 		return nil
+	// An old number could be taken for a controller's.
 	case pid <= 0:
 		return absentIsFine(s.disk.Remove(path))
 	default:
@@ -97,6 +101,7 @@ func (s *Store) savePID(path string, pid int) error {
 // new file is in place and may not survive; the error says so to the caller,
 // who has to take the change for failed.
 func (s *Store) replace(path, text string, mode os.FileMode, durable bool) error {
+	// Load would refuse to read it.
 	if len(text) > maxDocument {
 		return errTooLarge
 	}
@@ -114,13 +119,16 @@ func (s *Store) replace(path, text string, mode os.FileMode, durable bool) error
 	return nil
 }
 
-// writeNew makes a file and fills it. On failure part of it may be there.
+// writeNew makes a file and fills it. On failure part of it may be there. The caller
+// removes it.
 func (s *Store) writeNew(path, text string, mode os.FileMode, durable bool) error {
 	f, err := s.disk.Create(path, mode)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write([]byte(text))
+	// The content before the name: a rename that survives alone would leave an empty
+	// file.
 	if err == nil && durable {
 		err = f.Sync()
 	}

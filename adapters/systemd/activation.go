@@ -21,7 +21,7 @@ import (
 const firstPassed = 3
 
 // Stored are descriptors that an earlier daemon left with the service manager,
-// by the name it gave them. See NewEscrow.
+// by the name it gave them. See NewEscrow. Whoever takes a Received owns the files in it.
 type Stored map[string]*os.File
 
 // Received is what the service manager passed to this process.
@@ -37,7 +37,8 @@ type Received struct {
 // environment that was meant for another process is none, which is logged.
 //
 // Descriptors are found by number: call it once, early. Children inherit neither
-// the variables nor any descriptor that this process was started with.
+// the variables nor any descriptor that this process was started with. On failure what
+// was passed is closed, unless nobody could tell how many there are.
 func Receive(log *slog.Logger, names ...string) (*Received, error) {
 	files, err := passedFiles(log)
 	if err != nil {
@@ -45,6 +46,7 @@ func Receive(log *slog.Logger, names ...string) (*Received, error) {
 	}
 	received := &Received{Sockets: make(map[string][]*Listener), Stored: make(Stored)}
 	var errs []error
+	// All are looked at before the first error ends it, so that every mistake is told.
 	for _, file := range files {
 		if strings.HasPrefix(file.Name(), storedPrefix) {
 			received.store(file, log)
@@ -63,7 +65,8 @@ func Receive(log *slog.Logger, names ...string) (*Received, error) {
 	return received, nil
 }
 
-// store keeps the first of each name: an escrow never leaves two.
+// store keeps the first of each name: an escrow never leaves two. What another number of
+// the same name held is lost to this daemon; the escrow removes both with the name.
 func (r *Received) store(file *os.File, log *slog.Logger) {
 	if r.Stored[file.Name()] == nil {
 		r.Stored[file.Name()] = file
@@ -75,6 +78,7 @@ func (r *Received) store(file *os.File, log *slog.Logger) {
 
 // Close closes everything, for a daemon that does not get to use it. The service manager
 // keeps its own descriptors of the sockets, so clients go on waiting for the next one.
+// Paths stay too: they are the socket units'.
 func (r *Received) Close() error {
 	var errs []error
 	for _, several := range r.Sockets {
@@ -89,7 +93,8 @@ func (r *Received) Close() error {
 }
 
 // passedFiles clears the environment. On failure it leaves the descriptors be,
-// as nobody knows whose they are.
+// as nobody knows whose they are. The files know their names: file.Name is that of
+// LISTEN_FDNAMES.
 func passedFiles(log *slog.Logger) ([]*os.File, error) {
 	// A kernel before 5.11 cannot; what was passed gets it below all the same.
 	_ = unix.CloseRange(firstPassed, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
@@ -102,6 +107,7 @@ func passedFiles(log *slog.Logger) ([]*os.File, error) {
 }
 
 // clearEnvironment: children that look for sockets would take any descriptor for one.
+// LISTEN_PIDFDID goes with them, which newer managers set.
 func clearEnvironment() {
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"} {
 		os.Unsetenv(name)
@@ -110,8 +116,11 @@ func clearEnvironment() {
 
 // checkEnvironment says whether something was passed to this process: LISTEN_PID is its
 // own, LISTEN_FDS a number. The library takes nonsense for nothing, and counts for true.
+// A daemon that was started by a wrapper inherits variables meant for that one, so
+// another's number is no error.
 func checkEnvironment(log *slog.Logger) (mine bool, err error) {
 	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
+	// Started by hand, or by a manager that had nothing to pass.
 	if pid == "" && fds == "" {
 		return false, nil
 	}
@@ -131,7 +140,8 @@ func checkEnvironment(log *slog.Logger) (mine bool, err error) {
 }
 
 // checkNames wants a name for each descriptor, which bounds count, and each to be there.
-// LISTEN_FDNAMES has them between colons, "virtlxcd.socket:virtlxcd-ro.socket".
+// LISTEN_FDNAMES has them between colons, "virtlxcd.socket:virtlxcd-ro.socket". The
+// unit's name is the default of FileDescriptorName= (systemd.socket(5)).
 func checkNames(count int, list string) error {
 	var names []string
 	if list != "" {
@@ -148,7 +158,8 @@ func checkNames(count int, list string) error {
 	return nil
 }
 
-// fromFile takes over file and closes it in any case: the listener has a duplicate.
+// fromFile takes over file and closes it in any case: the listener has a duplicate. A
+// name that nobody asked for is refused: its clients would wait for ever.
 func fromFile(file *os.File, names []string) (_ *Listener, err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if !slices.Contains(names, file.Name()) {
@@ -157,6 +168,7 @@ func fromFile(file *os.File, names []string) (_ *Listener, err error) {
 	if err := checkSocket(file); err != nil {
 		return nil, err
 	}
+	// It knows by itself that the path is not its own to unlink.
 	generic, err := net.FileListener(file)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.InvalidArgument, "activation socket '%s' cannot be used", file.Name())
@@ -187,7 +199,8 @@ func checkSocket(file *os.File) error {
 	return nil
 }
 
-// socketOption reads a number. ENOTSOCK for other files.
+// socketOption reads a number. ENOTSOCK for other files. Control keeps the descriptor
+// open while it is asked.
 func socketOption(file *os.File, option int) (value int, err error) {
 	conn, err := file.SyscallConn()
 	if err != nil {

@@ -12,10 +12,11 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// maxPath is what fits the kernel's address, with the zero at its end.
+// maxPath is what fits the kernel's address, with the zero at its end. See unix(7).
 const maxPath = 107
 
-// checkPath refuses what no socket in the file system can have.
+// checkPath refuses what no socket in the file system can have. Relative ones would
+// depend on where the daemon was started. InvalidArgument.
 func checkPath(path string) error {
 	switch {
 	case !filepath.IsAbs(path), strings.ContainsRune(path, 0):
@@ -26,7 +27,9 @@ func checkPath(path string) error {
 	return nil
 }
 
-// checkDir wants the directory of path to exist, or makes it. System if it does not.
+// checkDir wants the directory of path to exist, or makes it. System if it does not. Only
+// the directory that packages use is made; a typing error in another one would else give
+// a socket that no client finds.
 func checkDir(path string, make bool) error {
 	dir := filepath.Dir(path)
 	if make {
@@ -47,17 +50,20 @@ func checkDir(path string, make bool) error {
 
 // makeRoom removes what a dead process left at path: a socket that refuses to be connected
 // to. Busy if somebody answers, Failed for what is no socket, which is left alone.
+// Between this and bind somebody may still come: bind then says Busy.
 func makeRoom(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	// A file that somebody put there may be of use to somebody.
 	if err == nil && info.Mode().Type() != os.ModeSocket {
 		return fault.New(fault.Failed, fault.Wire, "'%s' is in the way of a socket", path)
 	}
 	if err == nil {
 		err = probe(path)
 	}
+	// Nobody listens: the socket's process has ended without unlinking it.
 	if errors.Is(err, unix.ECONNREFUSED) {
 		err = os.Remove(path)
 	}
@@ -73,7 +79,8 @@ func makeRoom(path string) error {
 
 // probe connects to path. Busy if somebody answers, or is too busy to: EAGAIN is a backlog
 // that is full, EPROTOTYPE a socket of another type. ECONNREFUSED is a dead one's. Whoever
-// answers sees a client that leaves at once.
+// answers sees a client that leaves at once. The peer's pid is that of whoever called
+// listen(2), as SO_PEERCRED tells.
 func probe(path string) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -88,13 +95,15 @@ func probe(path string) error {
 			who = "process " + strconv.Itoa(int(peer.Pid))
 		}
 		return fault.New(fault.Busy, fault.Wire, "socket '%s' is in use by %s", path, who)
+	// The peer cannot be asked for its pid without a connection.
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EPROTOTYPE):
 		return fault.Wrap(err, fault.Busy, "socket '%s' is in use by another process", path)
 	}
 	return err
 }
 
-// makeDir makes dir and what is above it, 0755 whatever the umask is.
+// makeDir makes dir and what is above it, 0755 whatever the umask is. Whoever makes it at
+// the same time gives it the mode.
 func makeDir(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil

@@ -37,7 +37,8 @@ type Escrow struct {
 // storedPrefix begins the names of parcels. No socket unit has such a name.
 const storedPrefix = "vlx-"
 
-// mostParcels leaves room for the names of sockets: 3000 names take 120 KiB.
+// mostParcels leaves room for the names of sockets: 3000 names take 120 KiB. Each is
+// "vlx-", a uuid and a colon: 41 bytes.
 const mostParcels = 3000
 
 // storedName is FDNAME (sd_notify(3)): ASCII without controls and colons, at most 255
@@ -47,7 +48,8 @@ func storedName(uuid container.UUID) string { return storedPrefix + uuid.String(
 var _ ports.Escrow = (*Escrow)(nil)
 
 // NewEscrow returns the escrow behind the service manager of notifier. It owns
-// what was stored. What makes no sense is removed from the store.
+// what was stored. What makes no sense is removed from the store. Names are compared as a
+// whole, so a uuid in another spelling makes no sense either.
 func NewEscrow(notifier *Notifier, stored Stored, log *slog.Logger) *Escrow {
 	e := &Escrow{
 		notifier: notifier, log: log,
@@ -69,11 +71,13 @@ func NewEscrow(notifier *Notifier, stored Stored, log *slog.Logger) *Escrow {
 // Keep removes first what was kept: the store may hold several of one name, and
 // the receiver could not tell which is the newest. held stays the caller's. Without a
 // service manager, or room, nothing is kept and that is no error: the container loses its
-// consoles with both daemon and controller, as it would anyway.
+// consoles with both daemon and controller, as it would anyway. It takes duplicates; what
+// it could not pack leaves the container without a parcel.
 func (e *Escrow) Keep(uuid container.UUID, held ports.Held) error {
 	if err := e.Drop(uuid); err != nil || !e.notifier.present() || !e.admit(uuid) {
 		return err
 	}
+	// Packed before it is sent: a parcel is whole or is not there.
 	parcel, err := seal(held)
 	if err != nil {
 		return errors.Join(err, e.Drop(uuid))
@@ -83,13 +87,15 @@ func (e *Escrow) Keep(uuid container.UUID, held ports.Held) error {
 	return errors.Join(err, parcel.Close())
 }
 
-// admit counts a container in if there is room.
+// admit counts a container in if there is room. The first refusal is logged, and the next
+// one only after there was room again.
 func (e *Escrow) admit(uuid container.UUID) bool {
 	e.mu.Lock()
 	room := len(e.stored) < mostParcels
 	if room {
 		e.stored[uuid] = true
 	}
+	// Logged outside of the lock.
 	tell := !room && !e.full
 	e.full = !room
 	e.mu.Unlock()
@@ -100,6 +106,7 @@ func (e *Escrow) admit(uuid container.UUID) bool {
 }
 
 // Drop also closes what was left and not asked for. Dropping what was never kept is fine.
+// It fails only if the parcel cannot be closed.
 func (e *Escrow) Drop(uuid container.UUID) error {
 	e.mu.Lock()
 	stored, parcel := e.stored[uuid], e.left[uuid]
@@ -115,7 +122,8 @@ func (e *Escrow) Drop(uuid container.UUID) error {
 	return parcel.Close()
 }
 
-// remove takes all of that name out of the store.
+// remove takes all of that name out of the store. The service manager closes what it
+// takes out. Names it does not know it ignores.
 func (e *Escrow) remove(name string) {
 	_ = e.notifier.send("FDSTOREREMOVE=1\nFDNAME="+name, nil) // fails only with a file
 }
@@ -141,7 +149,8 @@ func (e *Escrow) Kept(uuid container.UUID) (ports.Held, bool) {
 }
 
 // Close leaves in the store what was asked for or kept since. What an earlier daemon left
-// and nobody asked for is of containers that are gone: it is dropped.
+// and nobody asked for is of containers that are gone: it is dropped. Errors are those of
+// closing parcels.
 func (e *Escrow) Close() error {
 	e.mu.Lock()
 	var gone []container.UUID

@@ -17,6 +17,8 @@ import (
 // identify tells which process a pidfd is of, and when it started (clock ticks
 // since boot); zeros if it has been reaped. Failed for what is no pidfd. The number may be
 // another process's by the time /proc is read, so the pidfd is asked once more after it.
+// Both together name a process for good: numbers are used again, start times with them
+// not.
 func identify(pidfd *os.File) (pid int, start uint64, err error) {
 	pid, err = pidOf(pidfd)
 	if err != nil || pid <= 0 {
@@ -40,7 +42,8 @@ func identify(pidfd *os.File) (pid int, start uint64, err error) {
 }
 
 // pidOf is -1 if the process has been reaped, and 0 if it is in a pid namespace that this
-// process cannot see (the line "Pid:" of the descriptor's fdinfo).
+// process cannot see (the line "Pid:" of the descriptor's fdinfo). Control keeps the
+// number from meaning another descriptor while its fdinfo is read.
 func pidOf(pidfd *os.File) (pid int, err error) {
 	conn, err := pidfd.SyscallConn()
 	if err != nil {
@@ -60,8 +63,9 @@ func pidOf(pidfd *os.File) (pid int, err error) {
 }
 
 // startIn finds the 22nd field of /proc/PID/stat (proc(5)). The second one, in
-// parentheses, may contain anything.
+// parentheses, may contain anything. It counts in clock ticks since the host booted.
 func startIn(stat []byte) (uint64, error) {
+	// The last one: a program may be called "a) R 1".
 	after := bytes.LastIndexByte(stat, ')')
 	fields := bytes.Fields(stat[after+1:])
 	const index = 22 - 3 // the first after the parentheses is the third

@@ -15,7 +15,8 @@ import (
 
 // Listener is a local stream socket that clients connect to. Close unlinks the
 // path if this process made the socket and the path still leads to it: of a passed one the
-// service manager takes care, and what another daemon made there is its own.
+// service manager takes care, and what another daemon made there is its own. Its methods
+// are safe from any goroutine, as those of the embedded one.
 type Listener struct {
 	*net.UnixListener
 	path    string // empty: not ours to unlink
@@ -42,7 +43,8 @@ type ListenOptions struct {
 //
 // Busy, with the pid, if somebody listens at path already; what a dead process
 // left there is replaced, what is no socket is left alone (Failed).
-// InvalidArgument for a group that does not exist and a path no socket can have.
+// InvalidArgument for a group that does not exist and a path no socket can have. Close
+// it. On failure no socket stays at path.
 func Listen(path string, options ListenOptions) (*Listener, error) {
 	group, err := groupID(options.Group)
 	if err == nil {
@@ -57,6 +59,7 @@ func Listen(path string, options ListenOptions) (*Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Made by hand, as net.Listen would listen before mode and group are right.
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.System, "cannot make socket '%s'", path)
@@ -72,7 +75,9 @@ func Listen(path string, options ListenOptions) (*Listener, error) {
 	return l, nil
 }
 
-// groupID is -1 for none. A number need not be a group that the host knows.
+// groupID is -1 for none. A number need not be a group that the host knows. Names are
+// looked up on the host, which may ask its directory services. InvalidArgument for one
+// that is not known.
 func groupID(group string) (int, error) {
 	if group == "" {
 		return -1, nil
@@ -91,7 +96,8 @@ func groupID(group string) (int, error) {
 	return id, nil
 }
 
-// bind gives the socket its name, for the owner alone.
+// bind gives the socket its name, for the owner alone. The mode comes first, so the entry
+// is never wider than wanted.
 func bind(fd int, path string, mode os.FileMode) error {
 	// The entry gets the mode of the unbound socket, less the umask.
 	err := unix.Fchmod(fd, uint32(mode.Perm())&0o700)
@@ -108,7 +114,8 @@ func bind(fd int, path string, mode os.FileMode) error {
 }
 
 // start lets clients in, now that the socket has its name. Group and mode come before
-// listen(2): until then the kernel refuses everybody.
+// listen(2): until then the kernel refuses everybody. Both go by path: by descriptor they
+// would change the socket and not its entry.
 func (l *Listener) start(fd, group int, options ListenOptions) error {
 	if group >= 0 {
 		if err := os.Lchown(l.path, -1, group); err != nil {
@@ -118,10 +125,12 @@ func (l *Listener) start(fd, group int, options ListenOptions) error {
 	if err := os.Chmod(l.path, options.Mode.Perm()); err != nil {
 		return err
 	}
+	// What Close compares the path with.
 	made, err := os.Lstat(l.path)
 	if err != nil {
 		return err
 	}
+	// From here on clients get in.
 	if err := unix.Listen(fd, backlog(options.Backlog)); err != nil {
 		return err
 	}
@@ -147,7 +156,8 @@ func backlog(wanted int) int {
 }
 
 // SetBacklog changes how many connections may wait to be accepted (0: many), of
-// a socket that was passed as well. Those that wait already stay.
+// a socket that was passed as well. Those that wait already stay. listen(2) may be called
+// on a socket that listens: it only sets the number.
 func (l *Listener) SetBacklog(connections int) error {
 	conn, err := l.SyscallConn()
 	if err == nil {
@@ -161,7 +171,8 @@ func (l *Listener) SetBacklog(connections int) error {
 }
 
 // Close ends Accept. The path goes first: who comes now finds nobody rather
-// than a socket that refuses. Connections that wait are reset.
+// than a socket that refuses. Connections that wait are reset. A second Close fails as
+// that of the embedded listener does.
 func (l *Listener) Close() error {
 	l.closing.Do(l.unlink)
 	return l.UnixListener.Close()

@@ -34,7 +34,9 @@ var _ ports.Notifier = (*Notifier)(nil)
 const sendLimit = 5 * time.Second
 
 // NewNotifier returns the notifier of this process. It takes the variables out
-// of the environment: children are not to speak for the daemon.
+// of the environment: children are not to speak for the daemon. Without NOTIFY_SOCKET all
+// methods do nothing. A watchdog that makes no sense is logged and not served: the
+// service manager will notice.
 func NewNotifier(log *slog.Logger) *Notifier {
 	n := &Notifier{address: os.Getenv("NOTIFY_SOCKET"), log: log}
 	interval, err := watchdogInterval()
@@ -42,11 +44,13 @@ func NewNotifier(log *slog.Logger) *Notifier {
 		log.Warn("the service manager's watchdog is not served", "error", err)
 	}
 	n.watchdog = interval
+	// After watchdogInterval, which reads variables of its own.
 	os.Unsetenv("NOTIFY_SOCKET")
 	return n
 }
 
 // Ready says that clients are served (READY=1): units that come after this one may start.
+// After Reloading it says that reading is over.
 func (n *Notifier) Ready() error { return n.send(daemon.SdNotifyReady, nil) }
 
 // Reloading says that the configuration is being read again; Ready follows. The service
@@ -60,11 +64,12 @@ func (n *Notifier) Reloading() error {
 	return n.send(fmt.Sprintf(daemon.SdNotifyReloading+"\nMONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond)), nil)
 }
 
-// Stopping says that the daemon is about to end (STOPPING=1): it did not crash.
+// Stopping says that the daemon is about to end (STOPPING=1): it did not crash. It may be
+// sent more than once.
 func (n *Notifier) Stopping() error { return n.send(daemon.SdNotifyStopping, nil) }
 
 // Status shows text to administrators. It never waits: a service manager that is busy
-// misses it.
+// misses it. It is a single line, cut at 4000 bytes; systemctl status shows it.
 func (n *Notifier) Status(text string) error {
 	if n.present() {
 		_ = n.transmit("STATUS="+oneLine(text), nil, unix.MSG_DONTWAIT)
@@ -85,7 +90,8 @@ func oneLine(text string) string {
 }
 
 // Extend asks for that much time from now on, for a start or stop that takes
-// longer than the service manager allows. Repeat it before it is over.
+// longer than the service manager allows. Repeat it before it is over. It is in
+// microseconds on the wire and counts from when it is read (sd_notify(3)).
 func (n *Notifier) Extend(by time.Duration) error {
 	return n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", by.Microseconds()), nil)
 }
@@ -104,7 +110,8 @@ func LastWords() (tell func(why error)) {
 func (n *Notifier) present() bool { return n.address != "" }
 
 // send sends a message, with a duplicate of file if there is one. It fails only
-// if file is closed.
+// if file is closed. While the service manager is lost it does not wait, so a stuck one
+// costs 5 s once.
 func (n *Notifier) send(message string, file *os.File) error {
 	if !n.present() {
 		return nil
@@ -127,13 +134,17 @@ func (n *Notifier) send(message string, file *os.File) error {
 	return nil
 }
 
-// transmit uses a new socket each time: the service manager may have been replaced.
+// transmit uses a new socket each time: the service manager may have been replaced. An
+// address that begins with "@" is an abstract one; the library turns it into the kernel's
+// form. EINTR is tried again.
 func (n *Notifier) transmit(message string, rights []byte, flags int) error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
+	// The socket blocks, but not for ever: a full queue is a service manager that is
+	// busy.
 	limit := unix.NsecToTimeval(sendLimit.Nanoseconds())
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err != nil {
 		return err
@@ -146,7 +157,8 @@ func (n *Notifier) transmit(message string, rights []byte, flags int) error {
 	}
 }
 
-// judge logs when the service manager is lost and when it is back.
+// judge logs when the service manager is lost and when it is back. Of several goroutines
+// that find out at once, one logs.
 func (n *Notifier) judge(err error) {
 	lost := err != nil
 	if n.lost.Swap(lost) == lost {

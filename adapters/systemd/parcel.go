@@ -48,6 +48,7 @@ func seal(held ports.Held) (_ *os.File, err error) {
 	}
 	defer unix.Close(ends[0])
 	parcel := os.NewFile(uintptr(ends[1]), "parcel")
+	// One message for all: it is there as a whole or not at all.
 	err = numbers(files, func(fds []int) error {
 		return unix.Sendmsg(ends[0], list, unix.UnixRights(fds...), nil, unix.MSG_NOSIGNAL)
 	})
@@ -81,7 +82,8 @@ func pack(held ports.Held) (list []byte, files []*os.File) {
 }
 
 // numbers calls do with the numbers of files, none of which can be closed meanwhile: it
-// enters one Control after the other and is inside of all when it calls do.
+// enters one Control after the other and is inside of all when it calls do. The depth is
+// that of the files, 253 at most.
 func numbers(files []*os.File, do func(fds []int) error) error {
 	var within func(fds []int) error
 	within = func(fds []int) error {
@@ -98,7 +100,8 @@ func numbers(files []*os.File, do func(fds []int) error) error {
 	return within(make([]int, 0, len(files)))
 }
 
-// unseal hands out duplicates and leaves parcel as it is.
+// unseal hands out duplicates and leaves parcel as it is. PID and Start are asked of the
+// process descriptor, as numbers in the list would be old.
 func unseal(parcel *os.File) (ports.Held, error) {
 	text, files, err := look(parcel)
 	var held ports.Held
@@ -116,7 +119,7 @@ func unseal(parcel *os.File) (ports.Held, error) {
 
 // look takes text and descriptors out of the message, which stays (MSG_PEEK of recv(2)):
 // the next daemon may need it as well. Descriptors come also with an error; the caller
-// closes them.
+// closes them. A message that was cut is an error: what was cut off is gone.
 func look(parcel *os.File) (text []byte, files []*os.File, err error) {
 	conn, err := parcel.SyscallConn()
 	if err != nil {
@@ -130,6 +133,7 @@ func look(parcel *os.File) (text []byte, files []*os.File, err error) {
 	if err = errors.Join(closed, err); err != nil {
 		return nil, nil, fault.Wrap(err, fault.Failed, "cannot look into a parcel")
 	}
+	// Descriptors first: also those of a bad message have to be closed.
 	if files, err = received(rights[:more]); err == nil && flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		err = fault.New(fault.Failed, fault.Host, "a parcel is larger than any should be")
 	}
@@ -185,7 +189,8 @@ func unpack(list []byte, files []*os.File) (held ports.Held, err error) {
 	return held, nil
 }
 
-// closeAll closes what came with a parcel that is of no use.
+// closeAll closes what came with a parcel that is of no use. All are closed, whatever
+// each says.
 func closeAll(files []*os.File) error {
 	var errs []error
 	for _, file := range files {

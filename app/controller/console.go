@@ -3,6 +3,7 @@ package controller
 import "virtlxcd/ports/hold"
 
 const (
+	// chunk is how many bytes one read takes.
 	chunk = 1 << 10 // on the stack, which once grown stays
 	// budget is how much one console moves per event, so that one that floods
 	// cannot keep others waiting.
@@ -11,16 +12,22 @@ const (
 
 // console joins a terminal of the container with one of the host. Output is
 // always taken from the guest, so that init never blocks on a console nobody
-// reads; what nobody took waits in the ring.
+// reads; what nobody took waits in the ring. The host's end is a pseudo
+// terminal whose other end clients open by its path; nobody says when they come
+// and go but the terminal itself (WatchOpens, hang-ups).
 type console struct {
 	fds         hold.Descriptors
 	guest, host hold.FD
 	output      ring
-	input       []byte // typed, and not yet taken by the guest
+	// At most one chunk: the host is not read until the guest has taken it, so
+	// a client that pastes much is held up and not this process.
+	input []byte // typed, and not yet taken by the guest
 }
 
 // newConsole takes both terminals over. guest may be None: of a container whose
-// terminal was lost only the host's end is there, until a restart.
+// terminal was lost only the host's end is there, until a restart. Edge from
+// the start: a terminal that was opened and closed again, as of a container
+// that is restored, stays hung up until somebody opens it.
 func newConsole(fds hold.Descriptors, guest, host hold.FD) *console {
 	c := &console{fds: fds, guest: guest, host: host}
 	c.watchGuest(true)
@@ -80,7 +87,9 @@ func (c *console) take(limit int) (hungUp bool) {
 	return false
 }
 
-// deliver writes kept output to a client, if there is one.
+// deliver writes kept output to a client, if there is one. Without a client a
+// write would fill the terminal's own buffer, where the oldest bytes could not
+// be dropped; hence Attached.
 func (c *console) deliver() {
 	if c.output.empty() || !c.fds.Attached(c.host) {
 		return
@@ -95,7 +104,8 @@ func (c *console) deliver() {
 	c.watchHost(false)
 }
 
-// hostReady: a client has typed, takes output again, came or went.
+// hostReady: a client has typed, takes output again, came or went. An open is
+// no more than a reason to try deliver.
 func (c *console) hostReady(happened hold.Happening) {
 	hungUp := happened.HungUp
 	if happened.Readable && len(c.input) == 0 {
@@ -124,7 +134,8 @@ func (c *console) listen() (hungUp bool) {
 	return false
 }
 
-// feed writes typed bytes to the guest as far as it takes them.
+// feed writes typed bytes to the guest as far as it takes them. What a guest
+// without a terminal does not take is forgotten.
 func (c *console) feed() {
 	for len(c.input) > 0 && c.guest != hold.None {
 		n, _ := c.fds.Write(c.guest, c.input)
@@ -136,7 +147,8 @@ func (c *console) feed() {
 	c.input = nil
 }
 
-// last takes what a dead guest left and closes its terminal.
+// last takes what a dead guest left and closes its terminal. At most ringSize,
+// as more could not be kept. Twice is harmless.
 func (c *console) last() {
 	if c.guest == hold.None {
 		return
@@ -149,7 +161,8 @@ func (c *console) last() {
 	c.deliver()
 }
 
-// connect gives the console a new guest terminal, after a reboot.
+// connect gives the console a new guest terminal, after a reboot. What is in
+// the ring stays, so a client sees the old container's last words first.
 func (c *console) connect(guest hold.FD) {
 	c.guest = guest
 	c.watchGuest(true)

@@ -12,12 +12,17 @@ import (
 	"virtlxcd/ports/hold"
 )
 
-// Controller holds containers.
+// Controller holds containers. It has no locks: whoever drives it calls Handle,
+// Ready, DaemonLost and DaemonFound from one goroutine, and its ports call
+// nothing back. Nothing of it is stored: a controller that dies is replaced by
+// one that is told everything (restore).
 type Controller struct {
 	kernel hold.Kernel
 	fds    hold.Descriptors
 	daemon hold.Daemon
 
+	// Containers that may still do something, by UUID. byFD finds them by
+	// pidfd, outcome and terminals.
 	held    map[[16]byte]*held
 	byFD    map[hold.FD]*held
 	dying   map[hold.FD]int           // pidfd -> pid of processes let go of before they died
@@ -26,7 +31,7 @@ type Controller struct {
 	begun   bool // ever held something: then the process has had its purpose
 }
 
-// New returns a controller that holds nothing.
+// New returns a controller that holds nothing. The ports stay the caller's.
 func New(kernel hold.Kernel, fds hold.Descriptors, daemon hold.Daemon) *Controller {
 	return &Controller{
 		kernel: kernel, fds: fds, daemon: daemon,
@@ -38,13 +43,15 @@ func New(kernel hold.Kernel, fds hold.Descriptors, daemon hold.Daemon) *Controll
 // phase is how far a container is.
 type phase uint8
 
+// It only goes forward, but for a restart, which begins it anew.
 const (
 	waiting  phase = iota // for Proceed
 	starting              // released, not yet executed
 	running
 )
 
-// held is one container.
+// held is one container. Its descriptors are its own from Begin or Restore
+// until letGo.
 type held struct {
 	uuid      [16]byte
 	script    *step.Script
@@ -53,23 +60,28 @@ type held struct {
 	consoles  []*console
 	phase     phase
 	restarted bool // by a reboot from inside
+	// At most one request waits at a time: a second Proceed joins the first,
+	// and one answer is for both.
 	asked     bool // the daemon waits for the outcome
 	executing bool // the stage announced its exec
 }
 
 // Idle says that nothing is held and every report was acknowledged: the process
 // may end once no daemon is connected that could bring work, or once what it
-// was started for is over.
+// was started for is over. Processes that were let go of and live keep it as
+// well, as nobody else could reap them.
 func (c *Controller) Idle() bool {
 	return len(c.held) == 0 && len(c.dying) == 0 && len(c.failed) == 0 && c.reports.empty()
 }
 
-// Finished is Idle after there was something to do.
+// Finished is Idle after there was something to do. A process that was started
+// ahead of its first container is idle and not finished.
 func (c *Controller) Finished() bool { return c.begun && c.Idle() }
 
 // Handle carries out one request and answers it, at once or, for Proceed, when
-// init runs or does not. It owns the message's descriptors; those of requests that
-// bring none are closed. An unknown kind is answered with Unknown.
+// init runs or does not. It owns the message's descriptors; those of requests
+// that bring none are closed. An unknown kind is answered with Unknown. All but
+// Begin and Restore may be asked again.
 func (c *Controller) Handle(m *hold.Message) {
 	switch m.Kind {
 	case hold.Begin:
@@ -95,8 +107,11 @@ func (c *Controller) Handle(m *hold.Message) {
 	}
 }
 
-// DaemonLost abandons starts that nobody waits for any more. Restarts go on; what
-// comes of them is reported instead of answered, or it would be lost.
+// DaemonLost abandons starts that nobody waits for any more. Restarts go on;
+// what comes of them is reported instead of answered, or it would be lost.
+// Called by whoever drives the loop, once per connection that ended. A
+// container that runs does not notice. Failures that were kept for Proceed are
+// nobody's any more.
 func (c *Controller) DaemonLost() {
 	clear(c.failed)
 	for _, h := range c.held {
@@ -108,14 +123,18 @@ func (c *Controller) DaemonLost() {
 	}
 }
 
-// DaemonFound repeats the reports that were not acknowledged.
+// DaemonFound repeats the reports that were not acknowledged. The next daemon
+// cannot know which of them the last one dealt with. They keep their numbers,
+// so one that was told twice can be recognized.
 func (c *Controller) DaemonFound() {
 	c.reports.told = 0
 	c.tell()
 }
 
-// Ready deals with a descriptor on which something happened. One that is nobody's
-// any more is forgotten.
+// Ready deals with a descriptor on which something happened. One that is
+// nobody's any more is forgotten. A descriptor may become ready and be closed
+// in one batch of events, and even its number be used again: then nothing is
+// there to read, which every reader takes in its stride.
 func (c *Controller) Ready(fd hold.FD, happened hold.Happening) {
 	h := c.byFD[fd]
 	if pid, dying := c.dying[fd]; dying {
@@ -139,10 +158,13 @@ func (c *Controller) Ready(fd hold.FD, happened hold.Happening) {
 	}
 }
 
+// reply answers with nothing but the kind. Without a daemon it is lost, as
+// nobody waits for it then.
 func (c *Controller) reply(kind hold.Kind, uuid [16]byte) {
 	c.daemon.Send(&hold.Message{Kind: kind, UUID: uuid, Files: hold.NoFiles()})
 }
 
+// closeFiles closes what a message brought and nobody took. Twice is harmless.
 func (c *Controller) closeFiles(files *hold.Files) {
 	files.Each(c.fds.Close)
 	*files = hold.NoFiles()

@@ -6,10 +6,14 @@ import "virtlxcd/ports/hold"
 // reboot (pid_namespaces(7), reboot(2)).
 const hangUp = 1
 
-// asksForReboot reads a wait status: killed by a signal, and by which.
+// asksForReboot reads a wait status: killed by a signal, and by which. The low
+// seven bits of a wait status are the signal, 0 for an exit (wait(2)). From
+// outside SIGHUP reaches an init only if it handles it, and then does not kill
+// it.
 func asksForReboot(status int) bool { return status&0x7f == hangUp }
 
-// ended deals with the end of a container's first process.
+// ended deals with the end of a container's first process. A pidfd that is
+// ready and has no status yet is asked again with the next event.
 func (c *Controller) ended(h *held) {
 	status, ended := c.kernel.Reap(h.born.PID, h.born.Process)
 	if !ended {
@@ -28,7 +32,8 @@ func (c *Controller) ended(h *held) {
 
 // ranAfterAll reads what the stage said before the process died: it may have
 // become init and ended at once. Otherwise the start has failed, and this is
-// reported here.
+// reported here. Pidfd and outcome become ready in any order. A turn of the
+// loop that brings no news means that the process died without a word.
 func (c *Controller) ranAfterAll(h *held) bool {
 	for h.phase != running {
 		executing := h.executing
@@ -45,7 +50,10 @@ func (c *Controller) ranAfterAll(h *held) bool {
 }
 
 // restart runs the script again: same cgroups, same network namespace, same
-// host terminals, new everything else.
+// host terminals, new everything else. Terminals inside are made anew with the
+// container's mounts, and what the old ones still hold is read first. The
+// network namespace outlives its init through its descriptor, and with it the
+// links. When it fails the container is gone; the daemon clears up.
 func (c *Controller) restart(h *held) {
 	network := h.born.Network
 	h.born.Network = hold.None
@@ -72,9 +80,10 @@ func (c *Controller) restart(h *held) {
 	c.release(h)
 }
 
-// connect gives the consoles the terminals of a new start. Of a container that was
-// restored there may be fewer consoles, because host terminals were lost: without
-// a master a terminal hangs up, and nobody blocks on it.
+// connect gives the consoles the terminals of a new start. Of a container that
+// was restored there may be fewer consoles, because host terminals were lost:
+// without a master a terminal hangs up, and nobody blocks on it. The order is
+// that of the script in both lists.
 func (c *Controller) connect(h *held) {
 	for i, guest := range h.born.Terminals {
 		if i >= len(h.consoles) {
@@ -87,7 +96,8 @@ func (c *Controller) connect(h *held) {
 }
 
 // keeps is the network namespace that a restart joins: none with an id map,
-// because the namespace belongs to the user namespace that died.
+// because the namespace belongs to the user namespace that died. Its links died
+// with it, which is why the daemon makes new ones (NeedsLinks).
 func (c *Controller) keeps(h *held, network hold.FD) hold.FD {
 	if h.script.Namespaces.User {
 		return hold.None
@@ -96,7 +106,8 @@ func (c *Controller) keeps(h *held, network hold.FD) hold.FD {
 }
 
 // closeBorn closes what a first process came with, but for its terminals, which
-// are its consoles'.
+// are its consoles'. Each may be None, so it may follow mourn, which has taken
+// the pidfd.
 func (c *Controller) closeBorn(h *held) {
 	c.unwatch(&h.born.Process)
 	c.unwatch(&h.born.Outcome)
@@ -106,7 +117,8 @@ func (c *Controller) closeBorn(h *held) {
 }
 
 // letGo closes everything of a container and forgets it. A process that is not
-// dead yet is reaped when it is.
+// dead yet is reaped when it is. Called when it has ended or was killed, for
+// every way out but restart. It kills nothing itself.
 func (c *Controller) letGo(h *held) {
 	c.mourn(&h.born)
 	c.closeBorn(h)
@@ -120,8 +132,9 @@ func (c *Controller) letGo(h *held) {
 	delete(c.held, h.uuid)
 }
 
-// mourn reaps a process, or keeps its pidfd until it can be: a zombie would stay
-// for as long as the controller lives.
+// mourn reaps a process, or keeps its pidfd until it can be: a zombie would
+// stay for as long as the controller lives. A kill takes a moment, and waiting
+// for it would hold up all other containers.
 func (c *Controller) mourn(born *hold.Born) {
 	if born.Process == hold.None {
 		return
@@ -145,15 +158,19 @@ func (c *Controller) buried(process hold.FD, pid int) {
 }
 
 // report numbers a report, keeps it until it is acknowledged and sends it.
+// Numbers are of the controller and not of a container: one acknowledgement
+// covers those of all.
 func (c *Controller) report(m *hold.Message) {
 	c.reports.add(m)
 	c.tell()
 }
 
-// tell sends the reports that were not sent yet, in order, as far as a daemon is
-// there and takes them: one that does not read for a while gets the others when
-// it acknowledges. Descriptors are filled in each time, as the container has them
-// by now; they are not the report's to keep.
+// tell sends the reports that were not sent yet, in order, as far as a daemon
+// is there and takes them: one that does not read for a while gets the others
+// when it acknowledges. Descriptors are filled in each time, as the container
+// has them by now; they are not the report's to keep. Told counts what this
+// daemon has; it goes back to 0 for the next one, and reports that were dealt
+// with are not in the list any more.
 func (c *Controller) tell() {
 	for _, m := range c.reports.kept {
 		if m.Number <= c.reports.told {
@@ -174,7 +191,8 @@ func (c *Controller) tell() {
 // isRestart says whether a report is about a new init.
 func isRestart(kind hold.Kind) bool { return kind == hold.Restarted || kind == hold.NeedsLinks }
 
-// reports are the unacknowledged ones, in order.
+// reports are the unacknowledged ones, in order. While no daemon is there a
+// container adds a restart and an end at most, as restarts replace each other.
 type reports struct {
 	kept []*hold.Message
 	last uint64 // number given
@@ -195,6 +213,8 @@ func (r *reports) add(m *hold.Message) {
 	r.kept = append(r.kept, m)
 }
 
+// dropRestarts clears the tail as well, or the array would keep dropped
+// messages alive.
 func (r *reports) dropRestarts(uuid [16]byte) {
 	rest := r.kept[:0]
 	for _, m := range r.kept {
@@ -206,7 +226,8 @@ func (r *reports) dropRestarts(uuid [16]byte) {
 	r.kept = rest
 }
 
-// acknowledge forgets reports up to number, whether they were sent or not.
+// acknowledge forgets reports up to number, whether they were sent or not. A
+// number lower than before finds nothing and does nothing.
 func (r *reports) acknowledge(number uint64) {
 	for len(r.kept) > 0 && r.kept[0].Number <= number {
 		r.kept = r.kept[1:]

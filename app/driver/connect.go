@@ -12,7 +12,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// connection is one client's view of the driver.
+// connection is one client's view of the driver. Its methods are safe from any
+// goroutine. A closed one refuses to start and to subscribe, as nobody would
+// end that; other calls leave nothing behind and still work.
 type connection struct {
 	driver *Driver
 	caller access.Caller
@@ -20,7 +22,8 @@ type connection struct {
 	closed atomic.Bool
 }
 
-// Connect implements ports.Connector.
+// Connect implements ports.Connector. It costs no goroutine until the caller
+// subscribes, and Close is due even so.
 func (d *Driver) Connect(ctx context.Context, caller access.Caller) (ports.Connection, error) {
 	c := &connection{driver: d, caller: caller, feed: d.feed.Join(caller)}
 	if err := c.allowed(ctx, access.ConnectGetattr); err != nil {
@@ -30,7 +33,9 @@ func (d *Driver) Connect(ctx context.Context, caller access.Caller) (ports.Conne
 }
 
 // Close ends the subscriptions and destroys what this connection started with
-// AutoDestroy, waiting for both.
+// AutoDestroy, waiting for both. closed is set before anything else: a start
+// under way sees it at its end (destroyForsaken). A second call returns at
+// once, while the first may still be waiting.
 func (c *connection) Close() error {
 	if c.closed.Swap(true) {
 		return nil
@@ -39,7 +44,8 @@ func (c *connection) Close() error {
 	return c.driver.autoDestroy(c)
 }
 
-// writable refuses the named call on a read-only connection.
+// writable refuses the named call on a read-only connection. It comes first in
+// every change: neither rights nor containers are looked at before.
 func (c *connection) writable(call string) error {
 	if c.caller.ReadOnly {
 		return fault.ReadOnlyCall(call)
@@ -47,12 +53,15 @@ func (c *connection) writable(call string) error {
 	return nil
 }
 
-// allowed asks for a right on the connection.
+// allowed asks for a right on the connection. AccessObject is empty then, which
+// is how the access port tells the two apart.
 func (c *connection) allowed(ctx context.Context, permission access.Permission) error {
 	return c.driver.ports.Access.Check(ctx, c.caller, permission, ports.AccessObject{})
 }
 
-// allowedOn asks for rights on one container.
+// allowedOn asks for rights on one container. They are asked for one by one,
+// and the first refusal is the answer. It may take seconds, so no gate and no
+// lock is held here (doc.go).
 func (c *connection) allowedOn(ctx context.Context, name string, uuid container.UUID, permissions ...access.Permission) error {
 	for _, permission := range permissions {
 		object := ports.AccessObject{Name: name, UUID: uuid}
@@ -63,7 +72,9 @@ func (c *connection) allowedOn(ctx context.Context, name string, uuid container.
 	return nil
 }
 
-// find returns a container on which the caller has the rights.
+// find returns a container on which the caller has the rights. NotFound comes
+// before any question of rights, which need name and UUID. The entry may be
+// dropped meanwhile: whoever changes it looks again with the gate held.
 func (c *connection) find(ctx context.Context, ref container.Ref, permissions ...access.Permission) (*entry, error) {
 	e, err := c.driver.registry.Find(ref)
 	if err != nil {
@@ -77,10 +88,15 @@ type request struct {
 	call        string // its name for others
 	ref         container.Ref
 	permissions []access.Permission
-	urgent      bool
+	// Let into a full queue: for those that end a container, or it could not be
+	// ended.
+	urgent bool
 }
 
-// change runs work with the container's gate held, on the daemon's context.
+// change runs work with the container's gate held, on the daemon's context. ctx
+// counts while rights are asked for and for the wait. An entry that was dropped
+// meanwhile is gone for this call, even if its name was claimed again. Errors
+// get the call and the container's name where they have none.
 func (c *connection) change(ctx context.Context, r request, work func(context.Context, *entry) error) error {
 	if err := c.writable(r.call); err != nil {
 		return err
@@ -100,6 +116,9 @@ func (c *connection) change(ctx context.Context, r request, work func(context.Co
 }
 
 // admit checks the caller's rights to what the document names, and parses it.
+// Rights come first, by what Peek reads cheaply: who may not define shall not
+// make the daemon parse. A UUID that was drawn belongs to nobody else and needs
+// no second question.
 func (c *connection) admit(ctx context.Context, document string, permissions ...access.Permission) (*container.Definition, error) {
 	name, uuid, hasUUID, err := c.driver.ports.Codec.Peek(document)
 	if err != nil {
@@ -120,7 +139,10 @@ func (c *connection) admit(ctx context.Context, document string, permissions ...
 }
 
 // claim runs work with the gate of the definition's container held; a container
-// that is new and was not published by work is forgotten again.
+// that is new and was not published by work is forgotten again. For calls that
+// bring a definition, whose container may not exist yet. An entry that was
+// dropped while this waited at its gate is claimed anew. Kind Failed if name or
+// UUID are another container's.
 func (d *Driver) claim(ctx context.Context, call string, definition *container.Definition,
 	work func(context.Context, *entry) error) error {
 	for again := true; again; {
@@ -143,8 +165,9 @@ func (d *Driver) claim(ctx context.Context, call string, definition *container.D
 	return nil
 }
 
-// forgetUnseen drops a claim that came to nothing. Others who wait at the same gate
-// find the entry gone and claim the name again.
+// forgetUnseen drops a claim that came to nothing. Others who wait at the same
+// gate find the entry gone and claim the name again. Called with the gate held,
+// or by Recover, when nobody else is there.
 func (d *Driver) forgetUnseen(e *entry) {
 	if e.Snapshot() == nil {
 		d.registry.Drop(e)

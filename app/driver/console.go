@@ -10,7 +10,10 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// OpenConsole implements ports.Handles.
+// OpenConsole implements ports.Handles. It is no change and takes no gate, so
+// several may be open, and one can be opened during a long change. The stream
+// is the slave of a host terminal, which stays the same when the container
+// restarts from inside. The caller closes it.
 func (c *connection) OpenConsole(ctx context.Context, ref container.Ref, name string) (io.ReadWriteCloser, error) {
 	if err := c.writable(callOpenConsole); err != nil {
 		return nil, err
@@ -30,8 +33,9 @@ func (c *connection) OpenConsole(ctx context.Context, ref container.Ref, name st
 	return c.driver.ports.Terminals.Attach(ctx, console.TTY)
 }
 
-// pickConsole finds a console by its alias ("console0", see openTerminals); without a
-// name it is the first. The texts are those of the interface.
+// pickConsole finds a console by its alias ("console0", see openTerminals);
+// without a name it is the first. The texts are those of the interface. Only
+// consoles of the live definition have a terminal, so it is asked for those.
 func pickConsole(consoles []device.Console, name string) (*device.Console, error) {
 	for i := range consoles {
 		console := &consoles[i]

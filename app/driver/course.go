@@ -8,11 +8,13 @@ import (
 	"virtlxcd/domain/lifecycle"
 )
 
-// maxSteps is how many steps of a start can be timed.
+// maxSteps is how many steps of a start can be timed. It must not be less than
+// perform has, or did panics.
 const maxSteps = 20
 
 // course is how long the steps of a start took. It is printed only if somebody
-// listens.
+// listens. Fixed arrays: a start whose course nobody reads takes no memory for
+// it.
 type course struct {
 	begun, last time.Time
 	names       [maxSteps]string
@@ -26,7 +28,8 @@ func (c *course) begin() {
 	c.last = c.begun
 }
 
-// did says that a step has ended, well or not.
+// did says that a step has ended, well or not. Called by perform after every
+// step, the one that failed included.
 func (c *course) did(name string) {
 	now := time.Now()
 	c.names[c.steps], c.took[c.steps] = name, now.Sub(c.last)
@@ -34,7 +37,9 @@ func (c *course) did(name string) {
 	c.steps++
 }
 
-// logSuccess prints one line for a start, with a group "phases" of a duration per step.
+// logSuccess prints one line for a start, with a group "phases" of a duration
+// per step. The durations add up to that of the whole: "phases.terminals=1.2ms
+// phases.begin=9ms".
 func (c *course) logSuccess(log *slog.Logger, s *start) {
 	if !log.Enabled(context.Background(), slog.LevelInfo) {
 		return
@@ -55,6 +60,8 @@ func (c *course) logFailure(log *slog.Logger, s *start, err error) {
 }
 
 // reportEnd tells the log and the audit trail of a container that has ended.
+// The duration is that of clearing up: from when the end was wanted or seen,
+// until nothing is left. Called by clear, with the gate held.
 func (d *Driver) reportEnd(e *entry, r *run, reason lifecycle.Reason) {
 	d.auditStop(e, r, reason)
 	d.log.Info("container stopped", "container", e.Name, "uuid", e.UUID.String(), "id", r.id,

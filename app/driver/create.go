@@ -13,7 +13,11 @@ import (
 	"virtlxcd/ports"
 )
 
-// Create implements ports.Lifecycle.
+// Create implements ports.Lifecycle. Everything that can be refused without the
+// container is refused before its gate. Where a persistent container of that
+// name and UUID is off, the document runs and the stored definition stays for
+// the next start. On failure a container that was not known before is
+// forgotten.
 func (c *connection) Create(ctx context.Context, document string, options ports.StartOptions) (container.Identity, error) {
 	if err := c.mayStart(callCreate); err != nil {
 		return container.Identity{}, err
@@ -43,7 +47,8 @@ func (c *connection) Create(ctx context.Context, document string, options ports.
 	return identity, err
 }
 
-// Start implements ports.Lifecycle.
+// Start implements ports.Lifecycle. A transient container is never off and
+// known, so Config is the stored definition.
 func (c *connection) Start(ctx context.Context, ref container.Ref, options ports.StartOptions) (container.Identity, error) {
 	if err := c.mayStart(callStart); err != nil {
 		return container.Identity{}, err
@@ -60,8 +65,9 @@ func (c *connection) Start(ctx context.Context, ref container.Ref, options ports
 	return identity, err
 }
 
-// mayStart refuses starts on a connection that is closed: nobody would be left to
-// destroy what was started with AutoDestroy.
+// mayStart refuses starts on a connection that is closed: nobody would be left
+// to destroy what was started with AutoDestroy. One that closes later is found
+// by destroyForsaken.
 func (c *connection) mayStart(call string) error {
 	if err := c.writable(call); err != nil {
 		return err
@@ -73,6 +79,9 @@ func (c *connection) mayStart(call string) error {
 }
 
 // refuseActive answers without waiting for the gate where that is hopeless.
+// Another start may be busy with hooks for a minute, and this document could
+// not run whatever comes of it. The snapshot may be old by a moment: with the
+// gate held Create looks again.
 func (d *Driver) refuseActive(definition *container.Definition) error {
 	e, err := d.registry.Find(container.Ref{By: container.ByUUID, UUID: definition.UUID})
 	if err != nil || e.Name != definition.Name {
@@ -88,7 +97,8 @@ func (d *Driver) refuseActive(definition *container.Definition) error {
 }
 
 // validateNow is launch.Validate for what is to run at once: that the host
-// cannot run it is then the document's fault, not a matter of state.
+// cannot run it is then the document's fault, not a matter of state. A copy is
+// changed, since the fault is not ours.
 func validateNow(definition *container.Definition, facts *host.Facts) error {
 	err := launch.Validate(definition, facts)
 	var f *fault.Error
@@ -101,6 +111,8 @@ func validateNow(definition *container.Definition, facts *host.Facts) error {
 }
 
 // startHere starts e on behalf of this connection. Called with the gate held.
+// If the connection has closed during the start the container is destroyed
+// again: Aborted, with the identity that it had.
 func (c *connection) startHere(ctx context.Context, e *entry, definition *container.Definition,
 	options ports.StartOptions) (container.Identity, error) {
 	s := starting{definition: definition, files: options.Files}

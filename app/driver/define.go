@@ -12,7 +12,9 @@ import (
 )
 
 // Define implements ports.Definitions. The codec validates every document, so
-// asking for it changes nothing.
+// asking for it changes nothing. Rights, document and host are checked before
+// the gate, so a document that is refused disturbs nobody. Facts may be old:
+// start checks again. From here on the definition is shared and read only.
 func (c *connection) Define(ctx context.Context, document string, _ bool) (container.Identity, error) {
 	if err := c.writable(callDefine); err != nil {
 		return container.Identity{}, err
@@ -36,8 +38,10 @@ func (c *connection) Define(ctx context.Context, document string, _ bool) (conta
 	return identity, err
 }
 
-// define writes before it shows: what clients see is on disk. The file is touched for
-// reloads even on failure, since what a reload has read may be what is undone here.
+// define writes before it shows: what clients see is on disk. The file is
+// touched for reloads even on failure, since what a reload has read may be what
+// is undone here. On failure disk and snapshot are as before. Called with the
+// gate held, by claim.
 func (d *Driver) define(ctx context.Context, e *entry, definition *container.Definition) (container.Identity, error) {
 	defer d.reloads.touch(e.Name)
 	if err := d.ports.Store.SaveDefinition(ctx, definition); err != nil {
@@ -47,7 +51,10 @@ func (d *Driver) define(ctx context.Context, e *entry, definition *container.Def
 	return d.showDefined(e, definition), nil
 }
 
-// showDefined publishes and announces what is stored now.
+// showDefined publishes and announces what is stored now. Updated marks a
+// running container whose next start will differ. A transient one that is
+// defined for the first time is not marked: the event says Added, and nothing
+// was replaced. Called with the gate held.
 func (d *Driver) showDefined(e *entry, definition *container.Definition) container.Identity {
 	before := e.Snapshot()
 	known := before != nil && (before.Persistent || e.Data.hadConfig)
@@ -69,8 +76,10 @@ func (c *connection) Undefine(ctx context.Context, ref container.Ref) error {
 	return c.change(ctx, wish, c.driver.undefine)
 }
 
-// undefine leaves a running container as a transient one. It remembers that there was
-// a definition (slot.hadConfig): to define it anew then is an update, not news.
+// undefine leaves a running container as a transient one. It remembers that
+// there was a definition (slot.hadConfig): to define it anew then is an update,
+// not news. The autostart mark goes with the definition. The event comes last,
+// when lookups do not find it any more. Called with the gate held.
 func (d *Driver) undefine(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	if !before.Persistent {
@@ -94,8 +103,10 @@ func (d *Driver) undefine(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// restoreDefinition makes the disk agree with what is shown of e, after a change
-// that failed and may have been done in part.
+// restoreDefinition makes the disk agree with what is shown of e, after a
+// change that failed and may have been done in part. The mark is part of that,
+// as RemoveDefinition takes it along. Called with the gate held; what fails
+// here is logged, since the error of the change itself is what counts.
 func (d *Driver) restoreDefinition(ctx context.Context, e *entry) {
 	ctx, cancel := d.lasting(ctx)
 	defer cancel()

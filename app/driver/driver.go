@@ -18,7 +18,10 @@ import (
 	"virtlxcd/ports"
 )
 
-// Ports is the world as the driver sees it.
+// Ports is the world as the driver sees it. The driver closes none of them.
+// Some implement more (CgroupScopes, CgroupNamer, ControllerSweeper,
+// PIDNamespaced): that is asked for where it is used, and what is absent is
+// done without.
 type Ports struct {
 	Store       ports.Store
 	Codec       ports.Codec
@@ -106,7 +109,8 @@ type slot struct {
 // entry is a container as the registry keeps it: its gate, its snapshot and a slot.
 type entry = registry.Entry[slot]
 
-// Driver implements ports.Connector and ports.Daemon.
+// Driver implements ports.Connector and ports.Daemon. Connect and what it
+// returns are safe from any goroutine, once Recover has returned.
 type Driver struct {
 	ports    Ports
 	options  Options
@@ -129,7 +133,8 @@ var (
 )
 
 // New returns a driver that knows no containers: call Recover before letting
-// anybody in, and Shutdown in the end.
+// anybody in, and Shutdown in the end. It starts no goroutine and asks nothing
+// of the ports. An error means that a port or log is nil.
 func New(world Ports, options Options, log *slog.Logger) (*Driver, error) {
 	if !world.complete() || log == nil {
 		return nil, errors.New("the driver lacks a port")
@@ -149,6 +154,9 @@ func New(world Ports, options Options, log *slog.Logger) (*Driver, error) {
 // Shutdown refuses new changes, waits for those under way and hangs up on
 // controllers and subscribers. Containers run on. If ctx ends first the changes
 // are told to stop, the answer is of kind Timeout and goroutines may be left.
+// The order counts. Changes come first, as they use all the rest; hanging up
+// then ends the goroutines that listen; handles are closed when nobody is left
+// to use them.
 func (d *Driver) Shutdown(ctx context.Context) error {
 	err := d.desk.Close(ctx)
 	d.feed.Close()
@@ -165,12 +173,16 @@ func (d *Driver) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// spawn runs work in a goroutine that Shutdown waits for.
+// spawn runs work in a goroutine that Shutdown waits for. Only Recover, jobs
+// and such goroutines call it, so none begins unseen while Shutdown already
+// waits.
 func (d *Driver) spawn(work func()) {
 	d.background.Go(work)
 }
 
 // knownFacts returns facts that may be old; they are gathered the first time.
+// Those change seldom, and starts must not wait for /proc and /sys to be read
+// each time; Recover and clients who ask for facts refresh them.
 func (d *Driver) knownFacts(ctx context.Context) (*host.Facts, error) {
 	if facts := d.facts.Load(); facts != nil {
 		return facts, nil
@@ -189,7 +201,10 @@ func (d *Driver) freshFacts(ctx context.Context) (*host.Facts, error) {
 	return facts, nil
 }
 
-// publish shows a changed copy of what was shown of e before.
+// publish shows a changed copy of what was shown of e before. Called with the
+// gate held, or by Recover when nobody else is there. The copy is shallow:
+// change may replace Config and Live and must not write through them, since
+// readers have the old snapshot.
 func (d *Driver) publish(e *entry, change func(*container.Snapshot)) *container.Snapshot {
 	fresh := container.Snapshot{Identity: container.Identity{Name: e.Name, UUID: e.UUID, ID: container.NoID}}
 	if old := e.Snapshot(); old != nil {
@@ -200,7 +215,8 @@ func (d *Driver) publish(e *entry, change func(*container.Snapshot)) *container.
 	return &fresh
 }
 
-// announce tells subscribers of a change; nil is none.
+// announce tells subscribers of a change; nil is none. Callers publish or drop
+// first, so that whoever hears of it and asks sees it done.
 func (d *Driver) announce(who container.Identity, change *lifecycle.Change, reason lifecycle.Reason) {
 	if change == nil {
 		return

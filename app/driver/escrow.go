@@ -9,7 +9,9 @@ import (
 )
 
 // regain gives a container whose controller died a new one, from the daemon's
-// escrow. Called with the gate held.
+// escrow. Called with the gate held. A loss that is told twice, or of a
+// controller that was replaced since, is ignored. If there can be no new
+// controller the container runs on: its init is watched instead.
 func (d *Driver) regain(ctx context.Context, e *entry, r *run, dead *holder) {
 	if r.holder != dead {
 		return
@@ -26,7 +28,8 @@ func (d *Driver) regain(ctx context.Context, e *entry, r *run, dead *holder) {
 }
 
 // reopen looks whether init lives after all: after a reboot from inside the
-// daemon may have failed to take hold of the new one.
+// daemon may have failed to take hold of the new one. run.held then names
+// another process than run.process, which is how it is seen.
 func (d *Driver) reopen(ctx context.Context, r *run) bool {
 	if r.process.PID() == r.held.PID {
 		return false
@@ -40,8 +43,9 @@ func (d *Driver) reopen(ctx context.Context, r *run) bool {
 	return true
 }
 
-// ended asks without waiting. Done is closed by the kernel's word through a pidfd, so
-// it does not depend on a controller that may be gone.
+// ended asks without waiting. Done is closed by the kernel's word through a
+// pidfd, so it does not depend on a controller that may be gone. Always true
+// for goneProcess.
 func ended(process ports.Process) bool {
 	select {
 	case <-process.Done():
@@ -51,7 +55,11 @@ func ended(process ports.Process) bool {
 	}
 }
 
-// rehouse hands a running container to a new controller.
+// rehouse hands a running container to a new controller. The run is attached
+// before Restore, so the first report finds it. What is in escrow is lent, not
+// given: duplicates travel, and run.held stays for the next time. A status that
+// cannot be recorded still names the dead controller; the next daemon finds
+// that out and does the same again. Called with the gate held, or by Recover.
 func (d *Driver) rehouse(ctx context.Context, e *entry, r *run) error {
 	ctx, cancel := context.WithTimeout(ctx, d.options.StartLimit)
 	defer cancel()
@@ -82,7 +90,8 @@ func (d *Driver) rehouse(ctx context.Context, e *entry, r *run) error {
 }
 
 // restoreOrder is what a new controller is told of a container that runs. The
-// plan is made anew; without one a later reboot from inside only stops it.
+// plan is made anew; without one a later reboot from inside only stops it. The
+// order then lacks its lists and namespaces, which running on does not need.
 func (d *Driver) restoreOrder(ctx context.Context, who container.Identity, r *run) ports.Order {
 	order := ports.Order{
 		Identity: who, IDMap: r.status.Definition.IDMap, HostTerminals: r.held.Hosts, Cgroup: r.cgroup,
@@ -101,7 +110,9 @@ func (d *Driver) restoreOrder(ctx context.Context, who container.Identity, r *ru
 	return full
 }
 
-// guard watches an init that has no controller.
+// guard watches an init that has no controller. Its end is posted as one more
+// loss of the dead controller, upon which regain finds init ended. The
+// goroutine ends with init, the run or the daemon, whichever is first.
 func (d *Driver) guard(e *entry, r *run) {
 	process, dead := r.process, r.holder
 	d.spawn(func() {
@@ -115,6 +126,8 @@ func (d *Driver) guard(e *entry, r *run) {
 }
 
 // keepFound gives what was found running into escrow, and lets go of the rest.
+// Called once, by Recover, when every container has asked for what was kept of
+// it.
 func (d *Driver) keepFound() {
 	for _, e := range d.registry.Entries() {
 		if r := e.Data.run.Load(); r != nil && !ended(r.process) {
@@ -127,7 +140,9 @@ func (d *Driver) keepFound() {
 }
 
 // regainKept takes what an earlier daemon gave into escrow of a container whose
-// controller has died since. It knows the init that lives, if one does.
+// controller has died since. It knows the init that lives, if one does. That
+// may be a later one than the status names, if the daemon died between the two.
+// What names no init is of no use and closed.
 func (d *Driver) regainKept(e *entry, r *run) {
 	held, ok := d.ports.Escrow.Kept(e.UUID)
 	switch {

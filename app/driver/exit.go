@@ -18,7 +18,10 @@ const (
 	maxRelapses = 5           // so one that ends at once is started six times
 )
 
-// settle deals with what controllers told about a run, as a job.
+// settle deals with what controllers told about a run, as a job. post spawns it
+// for the first note of an empty inbox. The wish is patient and urgent: no
+// client waits, and what is not dealt with stays with the controller as
+// unacknowledged.
 func (d *Driver) settle(e *entry, r *run) {
 	wish := jobs.Wish{Name: callExit, Patient: true, Urgent: true}
 	err := d.desk.Do(context.Background(), &e.Gate, wish, func(ctx context.Context) error {
@@ -34,7 +37,8 @@ func (d *Driver) settle(e *entry, r *run) {
 }
 
 // drain deals with all notes, as long as they are about what runs. Called with
-// the gate held.
+// the gate held. A note may end the run, and another may begin in the same
+// slot: what was left in the old inbox has been given up by clear.
 func (d *Driver) drain(ctx context.Context, e *entry, r *run) {
 	for e.Data.run.Load() == r {
 		n, ok := r.inbox.next()
@@ -66,8 +70,9 @@ func (d *Driver) handle(ctx context.Context, e *entry, r *run, n note) {
 	}
 }
 
-// oomKills must be read before the group is removed. A group that cannot be read has
-// killed nobody.
+// oomKills must be read before the group is removed. A group that cannot be
+// read has killed nobody. The count is of the group and so of all its
+// processes.
 func (d *Driver) oomKills(ctx context.Context, e *entry, r *run) uint64 {
 	used, err := r.cgroup.Usage(ctx)
 	if err != nil {
@@ -76,7 +81,10 @@ func (d *Driver) oomKills(ctx context.Context, e *entry, r *run) uint64 {
 	return used.OOMKills
 }
 
-// classify tells from init's wait status (wait(2)) how a container ended.
+// classify tells from init's wait status (wait(2)) how a container ended. A
+// SIGKILL counts as a crash only with the kernel's word for it: without an OOM
+// kill it came from somebody who wanted the end. An exit code, whatever it is,
+// is an end like any other, and so is every other signal.
 func classify(status int, oomKills uint64) lifecycle.Trigger {
 	switch status & 0x7f {
 	case sigSEGV, sigABRT, sigBUS, sigILL:
@@ -90,7 +98,9 @@ func classify(status int, oomKills uint64) lifecycle.Trigger {
 }
 
 // ended clears up after a container that stopped without being told to, and
-// starts it again if its definition says so.
+// starts it again if its definition says so. All is cleared before the new
+// start, which makes the same names and links again. A reboot that failed is
+// not tried again, as it would fail the same way. Called with the gate held.
 func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger lifecycle.Trigger) {
 	r.ending, r.exit = time.Now(), n.report.Exit
 	before := e.Snapshot()
@@ -111,7 +121,8 @@ func (d *Driver) ended(ctx context.Context, e *entry, r *run, n note, trigger li
 }
 
 // explain says which part of the definition a failed restart stumbled on. The
-// plan is made anew: the same definition gives the same one.
+// plan is made anew: the same definition gives the same one. Without facts or
+// plan the bare errno is the answer.
 func (d *Driver) explain(ctx context.Context, live *container.Definition, r *run, failure *ports.StepError) error {
 	if failure == nil {
 		return nil
@@ -127,9 +138,10 @@ func (d *Driver) explain(ctx context.Context, live *container.Definition, r *run
 	return plan.Explain(failure.Entered, failure.Index, failure.Err, failure.Interpreter)
 }
 
-// restartWanted reads on_poweroff or on_crash of the definition that ran: "restart",
-// "rename-restart" and "coredump-restart" all start it again. One whose end nobody
-// saw stays off, as nobody knows why it ended.
+// restartWanted reads on_poweroff or on_crash of the definition that ran:
+// "restart", "rename-restart" and "coredump-restart" all start it again. One
+// whose end nobody saw stays off, as nobody knows why it ended. What is not set
+// is an empty string, which has no such word in it: the container stays off.
 func restartWanted(live *container.Definition, trigger lifecycle.Trigger) bool {
 	action := live.OnPoweroff
 	switch trigger {
@@ -142,7 +154,11 @@ func restartWanted(live *container.Definition, trigger lifecycle.Trigger) bool {
 }
 
 // restart starts an ended container again; false: it is to stay off. Both the
-// end and the new start are announced.
+// end and the new start are announced. A run that lasted longer than quickEnd
+// ends the row of relapses. What starts is origin and not the stored
+// definition, so a change that was made meanwhile waits for a start that
+// somebody asks for. Called with the gate held, after clear; a start that fails
+// has already been shown (startFailed), hence true.
 func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.Step) bool {
 	relapses := 0
 	if time.Since(r.started) < quickEnd {
@@ -172,14 +188,17 @@ func (d *Driver) restart(ctx context.Context, e *entry, r *run, step lifecycle.S
 	return true
 }
 
-// forgetTransient forgets what was shown only to be started again.
+// forgetTransient forgets what was shown only to be started again. A start that
+// fails drops a transient one itself; dropping twice is harmless.
 func (d *Driver) forgetTransient(e *entry) {
 	if s := e.Snapshot(); s != nil && !s.Persistent {
 		d.registry.Drop(e)
 	}
 }
 
-// lose ends a container of which nothing is known but that it does not run.
+// lose ends a container of which nothing is known but that it does not run. Its
+// wait status is unknown, and so it is neither a crash nor started again.
+// Called with the gate held, or by Recover.
 func (d *Driver) lose(ctx context.Context, e *entry, r *run) {
 	d.ended(ctx, e, r, note{lost: true}, lifecycle.Lose)
 }

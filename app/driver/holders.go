@@ -11,14 +11,16 @@ import (
 )
 
 // holders are the controllers the daemon is connected to. A controller may hold
-// several containers and then is the same value for each.
+// several containers and then is the same value for each. The key is the value
+// that Launch or Adopt gave; adopt sees to it that there is one per process.
 type holders struct {
 	mu     sync.Mutex
 	all    map[ports.Controller]*holder
 	closed bool
 }
 
-// holder is one controller. Its fields are guarded by holders.mu.
+// holder is one controller. Its fields are guarded by holders.mu. watched keeps
+// a second goroutine from reading the same channel.
 type holder struct {
 	controller ports.Controller
 	quit       chan struct{} // closed when the daemon hangs up
@@ -35,19 +37,24 @@ type tenant struct {
 }
 
 // ledger knows which reports of a controller are not dealt with yet, since one
-// acknowledgement covers all that came before.
+// acknowledgement covers all that came before. Reports of different containers
+// are dealt with in any order, each as its gate allows: if 1 and 3 are done and
+// 2 is not, only 1 may be acknowledged.
 type ledger struct {
 	open    []uint64 // in order of arrival
 	highest uint64
 }
 
-// take enters a report that has come.
+// take enters a report that has come. The number stays open until settle,
+// whether or not its container is known.
 func (l *ledger) take(number uint64) {
 	l.open = append(l.open, number)
 	l.highest = max(l.highest, number)
 }
 
-// settle strikes number out and returns up to where everything is dealt with.
+// settle strikes number out and returns up to where everything is dealt with. A
+// number that is not open, as of a report that was given up twice, changes
+// nothing.
 func (l *ledger) settle(number uint64) uint64 {
 	l.open = slices.DeleteFunc(l.open, func(n uint64) bool { return n == number })
 	upTo := l.highest
@@ -58,6 +65,8 @@ func (l *ledger) settle(number uint64) uint64 {
 }
 
 // attach lets reports about e reach r. After closeAll nothing is attached: nil.
+// It must come before the controller can report on e, or sort finds nobody.
+// Twice for the same container replaces its run.
 func (h *holders) attach(controller ports.Controller, e *entry, r *run) *holder {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -75,7 +84,9 @@ func (h *holders) attach(controller ports.Controller, e *entry, r *run) *holder 
 	return one
 }
 
-// detach hangs up when nothing is left to hold.
+// detach hangs up when nothing is left to hold. A later run of the same
+// container keeps its place. A holder that was closed or mourned already is not
+// hung up on twice. Log is for hangUp, which is called without the lock.
 func (h *holders) detach(one *holder, r *run, uuid container.UUID, log *slog.Logger) {
 	h.mu.Lock()
 	if one.tenants[uuid].run == r {
@@ -92,14 +103,17 @@ func (h *holders) detach(one *holder, r *run, uuid container.UUID, log *slog.Log
 	}
 }
 
-// hangUp closes the connection. The process goes on as long as it holds something.
+// hangUp closes the connection. The process goes on as long as it holds
+// something. Errors do not matter: the connection is over either way.
 func hangUp(controller ports.Controller, log *slog.Logger) {
 	if err := controller.Close(); err != nil {
 		log.Debug("cannot hang up on a controller", "error", err)
 	}
 }
 
-// closeAll hangs up on everyone; the containers stay where they are.
+// closeAll hangs up on everyone; the containers stay where they are. The
+// channels called quit end all listeners. Called once, by Shutdown, when
+// changes are over or have been told to end.
 func (h *holders) closeAll(log *slog.Logger) {
 	h.mu.Lock()
 	h.closed = true
@@ -114,7 +128,9 @@ func (h *holders) closeAll(log *slog.Logger) {
 	}
 }
 
-// adopt connects to a controller, once: a second connection would end the first.
+// adopt connects to a controller, once: a second connection would end the
+// first. Containers in one controller so share the connection that the first
+// one made. NotFound if the process is gone.
 func (d *Driver) adopt(ctx context.Context, ref container.Controller) (ports.Controller, error) {
 	for _, one := range d.holders.everyone() {
 		if one.controller.Ref() == ref {
@@ -135,7 +151,9 @@ func (h *holders) everyone() []*holder {
 	return all
 }
 
-// watch starts reading the reports of a holder; once is enough.
+// watch starts reading the reports of a holder; once is enough. It is apart
+// from attach so that Recover can attach everything first: reports come at
+// once, and each wants its container to be known.
 func (d *Driver) watch(one *holder) {
 	h := &d.holders
 	h.mu.Lock()
@@ -166,7 +184,9 @@ func (d *Driver) listen(one *holder) {
 	}
 }
 
-// sort puts a report into the inbox it is for.
+// sort puts a report into the inbox it is for. The number is taken before the
+// inbox is tried: should the job be quicker than this goroutine, it still finds
+// the number in the ledger.
 func (d *Driver) sort(one *holder, report ports.Report) {
 	h := &d.holders
 	h.mu.Lock()
@@ -186,7 +206,9 @@ func (d *Driver) sort(one *holder, report ports.Report) {
 	}
 }
 
-// mourn tells all containers of a holder that it is gone.
+// mourn tells all containers of a holder that it is gone. The loss comes after
+// the reports that were still read, as inboxes are emptied in order. The holder
+// leaves the set first, so that adopt gives it to nobody any more.
 func (d *Driver) mourn(one *holder) {
 	h := &d.holders
 	h.mu.Lock()
@@ -206,6 +228,7 @@ func (d *Driver) mourn(one *holder) {
 }
 
 // post puts a note into an inbox; false: it is not wanted there any more.
+// Called with no lock held; it does not wait for the job.
 func (d *Driver) post(to tenant, n note) bool {
 	accepted, worker := to.run.inbox.push(n)
 	if worker {
@@ -214,7 +237,8 @@ func (d *Driver) post(to tenant, n note) bool {
 	return accepted
 }
 
-// discard gives up what a note brought.
+// discard gives up what a note brought. That counts as dealt with: nobody will
+// come back to it.
 func (d *Driver) discard(n note) {
 	if n.lost {
 		return
@@ -223,7 +247,10 @@ func (d *Driver) discard(n note) {
 	d.acknowledge(n)
 }
 
-// acknowledge tells the controller that a report was dealt with.
+// acknowledge tells the controller that a report was dealt with. What waits for
+// an older report of another container is covered by a later call. Acknowledge
+// is called without the lock, so two calls may overtake each other: a lower
+// number after a higher one does nothing.
 func (d *Driver) acknowledge(n note) {
 	h := &d.holders
 	h.mu.Lock()

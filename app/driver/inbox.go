@@ -7,27 +7,34 @@ import (
 )
 
 // note is one thing that a controller told about a container, or its loss.
+// holder is who sent it and gets the acknowledgement: after a rehousing not the
+// one that the run has now.
 type note struct {
 	report ports.Report
 	holder *holder
 	lost   bool // no report: the controller is gone
 }
 
-// final says that the container has ended.
+// final says that the container has ended. A loss is not final: init may run on
+// without its controller.
 func (n *note) final() bool {
 	return n.report.Kind == ports.ReportExited || n.report.Kind == ports.ReportRestartFailed
 }
 
-// inbox keeps what happened to a container until a job deals with it.
+// inbox keeps what happened to a container until a job deals with it. Reports
+// wait here and not in the controller's channel, so that one container with a
+// long job holds up no other. Its mutex is a leaf.
 type inbox struct {
 	// ended is closed by the first final note.
 	ended chan struct{}
-	// stir holds a token after any other note, for a job that waits for the end.
+	// stir holds a token after any other note, for a job that waits for the
+	// end. One token is enough: whoever takes it asks condition for the rest.
 	stir chan struct{}
 
 	mu      sync.Mutex
 	notes   []note // oldest first
 	working bool   // somebody empties it or is about to
+	// Set by close, once and for all: the run is over or the daemon is.
 	shut    bool
 	over    bool // ended is closed
 	lost    bool // the present controller is gone
@@ -40,7 +47,8 @@ func newInbox() inbox {
 }
 
 // push adds n. Worker: the caller must see to it that the inbox is emptied. A
-// shut inbox does not accept.
+// shut inbox does not accept. lost and linking describe the newest note alone:
+// it outdates what came before.
 func (b *inbox) push(n note) (accepted, worker bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,7 +73,9 @@ func (b *inbox) push(n note) (accepted, worker bool) {
 	return true, worker
 }
 
-// next takes the oldest note; without one the worker is released.
+// next takes the oldest note; without one the worker is released. working falls
+// here, under the same lock under which push looks at it: a note that comes now
+// has a worker of its own.
 func (b *inbox) next() (n note, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -84,7 +94,9 @@ func (b *inbox) next() (n note, ok bool) {
 	return n, true
 }
 
-// close refuses further notes and returns those that nobody dealt with.
+// close refuses further notes and returns those that nobody dealt with. The
+// caller gives them up with discard, or only closes their files where the next
+// daemon is to hear of them.
 func (b *inbox) close() []note {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -94,13 +106,15 @@ func (b *inbox) close() []note {
 }
 
 // condition tells a job that waits for the end what else there is to know.
+// Asked by killed after a token of stir, with the gate held.
 func (b *inbox) condition() (lost, linking bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.lost, b.linking
 }
 
-// orphan says whether the container is without a living controller.
+// orphan says whether the container is without a living controller. Set by
+// Recover for a container that was found so, and cleared by rehouse.
 func (b *inbox) orphan(lost bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

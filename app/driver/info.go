@@ -7,7 +7,8 @@ import (
 	"virtlxcd/domain/host"
 )
 
-// PublicFacts implements ports.Node.
+// PublicFacts implements ports.Node. It needs only the right that every
+// connection was let in with; hence so few of them.
 func (c *connection) PublicFacts(ctx context.Context) (*host.Facts, error) {
 	if err := c.allowed(ctx, access.ConnectGetattr); err != nil {
 		return nil, err
@@ -19,7 +20,8 @@ func (c *connection) PublicFacts(ctx context.Context) (*host.Facts, error) {
 	return &host.Facts{Hostname: facts.Hostname, KernelRelease: facts.KernelRelease}, nil
 }
 
-// NodeFacts implements ports.Node.
+// NodeFacts implements ports.Node. Each call reads /proc and /sys anew, since
+// memory and CPUs may come and go.
 func (c *connection) NodeFacts(ctx context.Context) (*host.Facts, error) {
 	if err := c.allowed(ctx, access.ConnectRead); err != nil {
 		return nil, err

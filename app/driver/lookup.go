@@ -11,7 +11,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// Lookup implements ports.Definitions.
+// Lookup implements ports.Definitions. It needs the least of rights, since the
+// identity is all that clients get of it.
 func (c *connection) Lookup(ctx context.Context, ref container.Ref) (*container.Snapshot, error) {
 	return c.look(ctx, ref, access.Getattr)
 }
@@ -21,7 +22,9 @@ func (c *connection) State(ctx context.Context, ref container.Ref) (*container.S
 	return c.look(ctx, ref, access.Read)
 }
 
-// look reads a snapshot and never waits for a change. Rights are asked for first.
+// look reads a snapshot and never waits for a change. Rights are asked for
+// first. The snapshot is shared and read only. It is as of now: by the time of
+// the answer the container may have changed.
 func (c *connection) look(ctx context.Context, ref container.Ref, permission access.Permission) (*container.Snapshot, error) {
 	e, err := c.find(ctx, ref, permission)
 	if err != nil {
@@ -31,7 +34,8 @@ func (c *connection) look(ctx context.Context, ref container.Ref, permission acc
 }
 
 // List implements ports.Definitions. If everything matches and may be seen the
-// answer is the registry's own list.
+// answer is the registry's own list. Containers that the caller may not see are
+// left out without an error.
 func (c *connection) List(ctx context.Context, filter container.Filter) ([]*container.Snapshot, error) {
 	if err := c.allowed(ctx, access.ConnectSearch); err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (c *connection) List(ctx context.Context, filter container.Filter) ([]*cont
 }
 
 // matching returns those of all that the filter lets through: all itself if it
-// lets every one.
+// lets every one. So a list of everything costs no copy.
 func matching(all []*container.Snapshot, filter *container.Filter) []*container.Snapshot {
 	first := slices.IndexFunc(all, func(s *container.Snapshot) bool { return !filter.Match(s) })
 	if first < 0 {
@@ -59,7 +63,9 @@ func matching(all []*container.Snapshot, filter *container.Filter) []*container.
 	return picked
 }
 
-// Definition implements ports.Definitions.
+// Definition implements ports.Definitions. The secure view is refused on a
+// read-only connection before the container is looked for. A running transient
+// container has no other definition than the live one, so both views show that.
 func (c *connection) Definition(ctx context.Context, ref container.Ref, view ports.View) (string, error) {
 	permissions := []access.Permission{access.Read}
 	if view.Secure {
@@ -85,7 +91,9 @@ func (c *connection) Definition(ctx context.Context, ref container.Ref, view por
 }
 
 // Info implements ports.Stats. Counters that cannot be read are zero: a
-// container may end at any moment.
+// container may end at any moment. It is the call that monitoring makes most
+// often, and takes no gate: the group may be removed under its hands, which is
+// no error to a client.
 func (c *connection) Info(ctx context.Context, ref container.Ref) (*container.Snapshot, usage.Usage, error) {
 	e, err := c.find(ctx, ref, access.Read)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 )
 
 // enroll makes the container known outside of the daemon while init is let go.
-// That it cannot is no reason not to start.
+// That it cannot is no reason not to start. It waits for other daemons, and
+// init needs nothing of it. The reverse ends it early and waits for it, so that
+// nothing is registered after withdraw.
 func (s *start) enroll(ctx context.Context) error {
 	ctx, giveUp := context.WithCancel(ctx)
 	s.enrolled = make(chan struct{})
@@ -27,8 +29,9 @@ func (s *start) enroll(ctx context.Context) error {
 	return nil
 }
 
-// awaitEnrolled keeps the start from being shown before its machine is: whoever sees
-// the container may ask the registry for it.
+// awaitEnrolled keeps the start from being shown before its machine is: whoever
+// sees the container may ask the registry for it. The started hook comes after
+// it for the same reason.
 func (s *start) awaitEnrolled(context.Context) error {
 	<-s.enrolled
 	return nil
@@ -36,7 +39,9 @@ func (s *start) awaitEnrolled(context.Context) error {
 
 // register tells the registry of machines about the present init and links of a
 // container that lives in a unit. Called with the gate held, so that it is not
-// released meanwhile.
+// released meanwhile. What fails is logged only: the container runs as well
+// unregistered. It may be called again for the same run, after a reboot from
+// inside or a restart of the daemon.
 func (d *Driver) register(ctx context.Context, e *entry, r *run) {
 	if !r.inScope() {
 		return
@@ -51,14 +56,17 @@ func (d *Driver) register(ctx context.Context, e *entry, r *run) {
 	}
 }
 
-// keep gives duplicates of what the daemon holds into escrow.
+// keep gives duplicates of what the daemon holds into escrow. A host without a
+// keeper does nothing. A failure costs something only if controller and daemon
+// are both replaced.
 func (d *Driver) keep(e *entry, r *run) {
 	if err := d.ports.Escrow.Keep(e.UUID, r.held); err != nil {
 		d.log.Warn("cannot keep descriptors over a restart of the daemon", "container", e.Name, "error", err)
 	}
 }
 
-// withdraw takes back what register and keep told.
+// withdraw takes back what register and keep told. Called with the gate held,
+// or by a start that takes itself back.
 func (d *Driver) withdraw(ctx context.Context, e *entry, r *run) {
 	d.insist(ctx, e, "drop kept descriptors", func(context.Context) error { return d.ports.Escrow.Drop(e.UUID) })
 	if r.inScope() {
@@ -69,7 +77,8 @@ func (d *Driver) withdraw(ctx context.Context, e *entry, r *run) {
 }
 
 // foundInUnits are the running containers that may be machines. It is asked
-// before controllers are listened to, as it needs no gate then.
+// before controllers are listened to, as it needs no gate then. Recover is
+// alone then, and inScope reads what a job may change later.
 func (d *Driver) foundInUnits() (found []tenant) {
 	for _, e := range d.registry.Entries() {
 		if r := e.Data.run.Load(); r != nil && r.inScope() {
@@ -80,7 +89,8 @@ func (d *Driver) foundInUnits() (found []tenant) {
 }
 
 // registerFound tells a registry that may have been restarted what was found
-// running. Nobody waits for it.
+// running. Nobody waits for it. A run that was replaced meanwhile has been
+// registered by its own start.
 func (d *Driver) registerFound(found []tenant) {
 	if len(found) == 0 {
 		return

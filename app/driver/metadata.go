@@ -11,7 +11,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// Metadata implements ports.Definitions.
+// Metadata implements ports.Definitions. An empty description is one that is
+// not there: clients cannot tell the two apart.
 func (c *connection) Metadata(ctx context.Context, ref container.Ref, which ports.MetadataKey) (string, error) {
 	snapshot, err := c.look(ctx, ref, access.Read)
 	if err != nil {
@@ -32,7 +33,8 @@ func (c *connection) Metadata(ctx context.Context, ref container.Ref, which port
 	return text, err
 }
 
-// readMetadata returns "" for what is not there.
+// readMetadata returns "" for what is not there. A kind that clients may name
+// and nobody knows is InvalidArgument.
 func readMetadata(definition *container.Definition, which ports.MetadataKey) (string, error) {
 	switch which.Kind {
 	case ports.Description:
@@ -48,8 +50,9 @@ func readMetadata(definition *container.Definition, which ports.MetadataKey) (st
 	return "", unknownMetadata(which.Kind)
 }
 
-// element finds the place of a namespace, of which a definition has at most one; -1
-// for none.
+// element finds the place of a namespace, of which a definition has at most
+// one; -1 for none. The codec keeps the first of each, since the namespace is
+// its only name.
 func element(definition *container.Definition, namespace string) int {
 	return slices.IndexFunc(definition.Metadata, func(m container.Metadata) bool { return m.Namespace == namespace })
 }
@@ -59,11 +62,13 @@ func unknownMetadata(kind ports.MetadataKind) error {
 	return fault.New(fault.InvalidArgument, fault.API, "unknown metadata type '%d'", kind)
 }
 
-// scope says which of a container's definitions a call is about.
+// scope says which of a container's definitions a call is about. Both may be
+// set for a change. Metadata reads the live one then.
 type scope struct{ live, config bool }
 
-// scopeOf answers NotRunning or NoPersistent for a definition that is asked for and is
-// not there. Neither asked for: the one that counts now.
+// scopeOf answers NotRunning or NoPersistent for a definition that is asked for
+// and is not there. Neither asked for: the one that counts now. Called with the
+// gate held for changes; reads take it as it is shown.
 func scopeOf(s *container.Snapshot, which ports.MetadataKey) (scope, error) {
 	wanted := scope{live: which.Live, config: which.Persistent}
 	if !wanted.live && !wanted.config {
@@ -79,7 +84,9 @@ func scopeOf(s *container.Snapshot, which ports.MetadataKey) (scope, error) {
 	return wanted, nil
 }
 
-// SetMetadata implements ports.Definitions.
+// SetMetadata implements ports.Definitions. The right to save is asked for
+// unless only the running container is meant, as the wish for the present one
+// may come down to the stored definition.
 func (c *connection) SetMetadata(ctx context.Context, ref container.Ref, which ports.MetadataKey, text *string) error {
 	if err := c.writable(callMetadata); err != nil {
 		return err
@@ -97,8 +104,9 @@ func (c *connection) SetMetadata(ctx context.Context, ref container.Ref, which p
 	})
 }
 
-// checkMetadata refuses what is wrong whatever the container is, before it is looked
-// for. The texts are those of the interface, with the names of its arguments.
+// checkMetadata refuses what is wrong whatever the container is, before it is
+// looked for. The texts are those of the interface, with the names of its
+// arguments. Kind InvalidArgument.
 func checkMetadata(which ports.MetadataKey, text *string) error {
 	invalid := func(format string, args ...any) error {
 		return fault.New(fault.InvalidArgument, fault.API, format, args...)
@@ -123,7 +131,8 @@ func checkMetadata(which ports.MetadataKey, text *string) error {
 }
 
 // setMetadata changes the definitions in question: all of them or none. Taking
-// away what is not there is announced as well.
+// away what is not there is announced as well. The stored definition is written
+// first and put back if the live one cannot be. Called with the gate held.
 func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.MetadataKey, text *string) error {
 	before := e.Snapshot()
 	scope, err := scopeOf(before, which)
@@ -160,8 +169,10 @@ func (d *Driver) setMetadata(ctx context.Context, e *entry, which ports.Metadata
 	return nil
 }
 
-// edited returns both definitions as they are to be. One that could not be read back,
-// because it has grown too large, is refused: the next daemon would lose the container.
+// edited returns both definitions as they are to be. One that could not be read
+// back, because it has grown too large, is refused: the next daemon would lose
+// the container. Only those in scope are copies; the other is the shared one,
+// unchanged.
 func (d *Driver) edited(before *container.Snapshot, scope scope, edit func(*container.Definition) *container.Definition) (config, live *container.Definition, err error) {
 	config, live = before.Config, before.Live
 	if scope.config {
@@ -179,13 +190,16 @@ func (d *Driver) edited(before *container.Snapshot, scope scope, edit func(*cont
 	return config, live, nil
 }
 
+// readable reads back what would be stored: limits such as that of a document's
+// size count for the text as a whole, which no check of one element can know.
 func (d *Driver) readable(definition *container.Definition) error {
 	text := d.ports.Codec.Format(definition, ports.Format{ID: container.NoID, Inactive: true})
 	_, err := d.ports.Codec.Parse(text)
 	return err
 }
 
-// saveLive makes definition the one that a new daemon finds running.
+// saveLive makes definition the one that a new daemon finds running. The live
+// definition is part of the status. Called with the gate held, while it runs.
 func (d *Driver) saveLive(ctx context.Context, e *entry, definition *container.Definition) error {
 	r := e.Data.run.Load()
 	status := r.status
@@ -193,7 +207,8 @@ func (d *Driver) saveLive(ctx context.Context, e *entry, definition *container.D
 	return d.saveStatus(ctx, r, status)
 }
 
-// metadataEdit returns what makes a changed copy of a definition.
+// metadataEdit returns what makes a changed copy of a definition. The element
+// is checked once, before anything is copied. A nil text takes away.
 func (d *Driver) metadataEdit(which ports.MetadataKey, text *string) (func(*container.Definition) *container.Definition, error) {
 	plain := ""
 	if text != nil {

@@ -10,7 +10,9 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// OpenNamespaces implements ports.Handles.
+// OpenNamespaces implements ports.Handles. The gate is held so that all of them
+// are of one init: a reboot from inside replaces it. The caller closes the
+// files, and may enter them with setns(2) as long as it has them.
 func (c *connection) OpenNamespaces(ctx context.Context, ref container.Ref) (files []*os.File, err error) {
 	wish := request{call: callOpenNames, ref: ref, permissions: []access.Permission{access.OpenNames}}
 	err = c.change(ctx, wish, func(_ context.Context, e *entry) error {

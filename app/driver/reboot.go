@@ -12,8 +12,10 @@ import (
 	"virtlxcd/ports"
 )
 
-// restarted takes over the new init of a container that rebooted from inside. It
-// keeps its id, links, consoles, definition and owner.
+// restarted takes over the new init of a container that rebooted from inside.
+// It keeps its id, links, consoles, definition and owner. The controller has
+// seen to that: here only what the daemon knows of init is brought up to date.
+// Called with the gate held, by drain.
 func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
 	if stopsOnReboot(e.Snapshot().Live) {
 		d.stopInstead(ctx, e, r, n)
@@ -23,22 +25,26 @@ func (d *Driver) restarted(ctx context.Context, e *entry, r *run, n note) {
 	d.rebooted(e, r, n)
 }
 
-// rebooted tells everybody, and the controller last: from then on nobody tells a
-// successor of this daemon.
+// rebooted tells everybody, and the controller last: from then on nobody tells
+// a successor of this daemon. Clients get a reboot event and none of the life
+// cycle, since the state is the same.
 func (d *Driver) rebooted(e *entry, r *run, n note) {
 	d.auditReboot(e, r)
 	d.feed.Publish(ports.Event{Kind: ports.RebootEvent, Container: e.Snapshot().Identity})
 	d.acknowledge(n)
 }
 
-// stopsOnReboot reads on_reboot: an action without "restart" in it is an end. None at
-// all is the default, which restarts.
+// stopsOnReboot reads on_reboot: an action without "restart" in it is an end.
+// None at all is the default, which restarts. "destroy" and "preserve" are such
+// actions.
 func stopsOnReboot(live *container.Definition) bool {
 	return live.OnReboot != "" && !strings.Contains(live.OnReboot, "restart")
 }
 
 // stopInstead ends a container whose definition does not let it reboot. The
-// controller has started it again already.
+// controller has started it again already. To clients it ended by itself:
+// reason and event are those of a shutdown. If it cannot be killed it runs on,
+// and the report is done with.
 func (d *Driver) stopInstead(ctx context.Context, e *entry, r *run, n note) {
 	d.adoptInit(ctx, e, r, n.report.Held)
 	n.report.Held = ports.Held{}
@@ -51,8 +57,10 @@ func (d *Driver) stopInstead(ctx context.Context, e *entry, r *run, n note) {
 	d.finish(ctx, e, r, step, n)
 }
 
-// adoptInit replaces what is known of init. One that is gone already is reported
-// next, so the old knowledge is kept until then.
+// adoptInit replaces what is known of init. One that is gone already is
+// reported next, so the old knowledge is kept until then. Errors are logged and
+// the container runs on, as it does anyway: a status that names the old init is
+// put right by the next daemon, which asks the controller. Takes held over.
 func (d *Driver) adoptInit(ctx context.Context, e *entry, r *run, held ports.Held) {
 	if held.PID == 0 {
 		closeHeld(held)
@@ -78,7 +86,11 @@ func (d *Driver) adoptInit(ctx context.Context, e *entry, r *run, held ports.Hel
 }
 
 // relink makes the links of a container anew that rebooted and lost them with
-// its network namespace, and lets it go on.
+// its network namespace, and lets it go on. So it is with an id map: the
+// network namespace belongs to the user namespace, which dies with init
+// (user_namespaces(7)). What escrow keeps of the old one would keep its links
+// alive, and their names taken; hence Drop first. Called with the gate held, by
+// drain.
 func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 	if stopsOnReboot(e.Snapshot().Live) {
 		r.ending = time.Now()
@@ -109,15 +121,18 @@ func (d *Driver) relink(ctx context.Context, e *entry, r *run, n note) {
 }
 
 // abandonRestart kills a new init that waits for its links. It is not reported.
+// It is done as well after a Proceed that failed, to be sure.
 func (d *Driver) abandonRestart(ctx context.Context, e *entry, n note) {
 	if err := n.holder.controller.Abandon(ctx, e.UUID); err != nil {
 		d.log.Warn("cannot abandon a restart", "container", e.Name, "error", err)
 	}
 }
 
-// linkAgain takes over what the note brought. The new init is recorded before it is
-// let go, as at a start: a daemon that finds its number in the status knows that
-// the links are there, and only says Proceed again.
+// linkAgain takes over what the note brought. The new init is recorded before
+// it is let go, as at a start: a daemon that finds its number in the status
+// knows that the links are there, and only says Proceed again. Where the report
+// brought no namespace, Reclaim does. If init cannot go on, its links are
+// removed, unless its number was recorded.
 func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error {
 	ctx, cancel := context.WithTimeout(ctx, d.options.StartLimit)
 	defer cancel()
@@ -146,7 +161,8 @@ func (d *Driver) linkAgain(ctx context.Context, e *entry, r *run, n note) error 
 	return err
 }
 
-// connectAll makes links into a network namespace, all or none.
+// connectAll makes links into a network namespace, all or none. The order is
+// that of the definition, and so is that of indexes.
 func (d *Driver) connectAll(ctx context.Context, links []device.Link, netns *os.File) (indexes []int, err error) {
 	for _, link := range links {
 		index, err := d.ports.Links.Connect(ctx, link, netns)

@@ -15,7 +15,10 @@ import (
 )
 
 // Recover implements ports.Daemon. Nobody is connected yet, so gates are not
-// needed until controllers are listened to, which comes last.
+// needed until controllers are listened to, which comes last. The order counts.
+// Containers come first; sweeping needs to know all that are in use; the escrow
+// is closed when everybody has asked it. A container that cannot be picked up
+// is logged and left out. With an error nothing was picked up.
 func (d *Driver) Recover(ctx context.Context) error {
 	facts, err := d.freshFacts(ctx)
 	if err != nil {
@@ -45,7 +48,9 @@ func (d *Driver) Recover(ctx context.Context) error {
 	return nil
 }
 
-// recoverOne makes one container known again.
+// recoverOne makes one container known again. What runs counts more than what
+// is stored: a definition with another UUID under the same name is left on disk
+// and ignored.
 func (d *Driver) recoverOne(ctx context.Context, facts *host.Facts, stored *ports.Stored) {
 	config, status := stored.Config, stored.Status
 	definition := config
@@ -76,8 +81,9 @@ func (d *Driver) recoverOne(ctx context.Context, facts *host.Facts, stored *port
 	}
 }
 
-// recoverStatus decides by the boot and the state what a status means: processes do not
-// survive a boot, whatever its file says.
+// recoverStatus decides by the boot and the state what a status means:
+// processes do not survive a boot, whatever its file says. Starting is only
+// ever in a file whose start was cut short.
 func (d *Driver) recoverStatus(ctx context.Context, facts *host.Facts, e *entry, status *container.Status) {
 	switch {
 	case status.Definition == nil || status.BootID != facts.BootID:
@@ -91,8 +97,10 @@ func (d *Driver) recoverStatus(ctx context.Context, facts *host.Facts, e *entry,
 	}
 }
 
-// undoStart takes back a start during which the daemon was killed. Links go with
-// the network namespace of the killed init.
+// undoStart takes back a start during which the daemon was killed. Links go
+// with the network namespace of the killed init. All of it may be done twice,
+// as the daemon may be killed here as well: the status, by which everything is
+// found, goes last.
 func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Status) {
 	d.log.Warn("taking back an unfinished start", "container", e.Name)
 	d.abandonRemembered(ctx, e, status)
@@ -116,7 +124,10 @@ func (d *Driver) undoStart(ctx context.Context, e *entry, status *container.Stat
 	}
 }
 
-// abandonRemembered makes the controller of an unfinished start forget it.
+// abandonRemembered makes the controller of an unfinished start forget it. Most
+// controllers did so when the connection broke; this makes sure of it before
+// the group is removed. One that is gone is fine. The visitor's run only stands
+// for the connection's use.
 func (d *Driver) abandonRemembered(ctx context.Context, e *entry, status *container.Status) {
 	controller, err := d.adopt(ctx, status.Controller)
 	if err != nil {
@@ -137,7 +148,8 @@ func (d *Driver) abandonRemembered(ctx context.Context, e *entry, status *contai
 	d.holders.detach(one, visitor, e.UUID, d.log)
 }
 
-// endedRuns are the containers that ended while no daemon was there.
+// endedRuns are the containers that ended while no daemon was there. It needs
+// no gate, as nobody listens yet; see foundInUnits.
 func (d *Driver) endedRuns() (over []tenant) {
 	for _, e := range d.registry.Entries() {
 		if r := e.Data.run.Load(); r != nil && ended(r.process) {
@@ -147,7 +159,9 @@ func (d *Driver) endedRuns() (over []tenant) {
 	return over
 }
 
-// awaitEnd finishes such a container, with the reason its controller kept.
+// awaitEnd finishes such a container, with the reason its controller kept. The
+// report brings init's wait status, and so the reason. Without one in
+// ReportLimit the reason is that of a loss.
 func (d *Driver) awaitEnd(ctx context.Context, e *entry, r *run) {
 	late := time.NewTimer(d.options.ReportLimit)
 	defer late.Stop()
@@ -172,7 +186,9 @@ func (d *Driver) awaitEnd(ctx context.Context, e *entry, r *run) {
 	}
 }
 
-// sweep removes control groups that no container of this daemon owns.
+// sweep removes control groups that no container of this daemon owns. They are
+// left by starts that were cut short or by an end that could not remove one.
+// Groups in which something lives stay.
 func (d *Driver) sweep(ctx context.Context) {
 	mine := map[string]bool{}
 	for _, e := range d.registry.Entries() {
@@ -189,7 +205,9 @@ func (d *Driver) sweep(ctx context.Context) {
 	}
 }
 
-// sweepControllers ends controllers that no status leads to any more.
+// sweepControllers ends controllers that no status leads to any more. It comes
+// when all that are known have been adopted. See ports.ControllerSweeper for
+// how they come about.
 func (d *Driver) sweepControllers(ctx context.Context) {
 	sweeper, ok := d.ports.Controllers.(ports.ControllerSweeper)
 	if !ok {

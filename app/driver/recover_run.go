@@ -16,7 +16,9 @@ import (
 
 // recoverRun picks up a container that ran when the last daemon ended. One
 // whose control group cannot be looked at is left alone and stays unknown, so
-// that nobody starts it a second time.
+// that nobody starts it a second time. Three things are looked for, each of
+// which may be missing: its controller, its init and its group. An id that is
+// taken is replaced by the next one that is free.
 func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Status) {
 	group, err := d.openGroup(ctx, status.CgroupPath)
 	if err != nil {
@@ -46,7 +48,8 @@ func (d *Driver) recoverRun(ctx context.Context, e *entry, status *container.Sta
 }
 
 // findLinks looks the host ends up for the registry of machines. Those that are
-// gone do not count.
+// gone do not count. Only the registry asks for indexes, so containers that are
+// not in it need none.
 func (d *Driver) findLinks(ctx context.Context, r *run) {
 	if !r.inScope() {
 		return
@@ -63,7 +66,8 @@ func (d *Driver) findLinks(ctx context.Context, r *run) {
 	}
 }
 
-// letGo forgets a container without touching it.
+// letGo forgets a container without touching it. Its processes, its group and
+// its status stay for the next daemon or an administrator.
 func (d *Driver) letGo(e *entry, r *run) {
 	r.closeHandles()
 	if r.holder != nil {
@@ -74,6 +78,8 @@ func (d *Driver) letGo(e *entry, r *run) {
 }
 
 // takeHold connects to the controller and to init, as far as they are there.
+// The controller knows init better than the status does: it may have restarted.
+// An init that is gone is no error, since its end is still to be dealt with.
 func (d *Driver) takeHold(ctx context.Context, e *entry, r *run) error {
 	r.held = ports.Held{PID: r.status.InitPID, Start: r.status.InitStart}
 	controller, err := d.adopt(ctx, r.status.Controller)
@@ -98,7 +104,8 @@ func (d *Driver) takeHold(ctx context.Context, e *entry, r *run) error {
 }
 
 // reclaim fills the escrow. A controller that let go of the container still has
-// its last report.
+// its last report. Reports are not read yet (watch), so none comes before the
+// run is in its slot.
 func (d *Driver) reclaim(ctx context.Context, e *entry, r *run, controller ports.Controller) {
 	r.holder = d.holders.attach(controller, e, r)
 	if r.holder == nil {
@@ -117,7 +124,10 @@ func (d *Driver) reclaim(ctx context.Context, e *entry, r *run, controller ports
 	}
 }
 
-// showFound publishes the container in the state its processes are in.
+// showFound publishes the container in the state its processes are in. No event
+// is sent: the last daemon has announced it. The freezer is the truth about a
+// pause, and the status only where the group cannot be read. The status is
+// written again only if it differs.
 func (d *Driver) showFound(ctx context.Context, e *entry, r *run) {
 	trigger := lifecycle.Find
 	used, err := r.cgroup.Usage(ctx)
@@ -145,8 +155,9 @@ func (d *Driver) showFound(ctx context.Context, e *entry, r *run) {
 }
 
 // recoverController gives a running container without a controller a new one.
-// What was only in the old one's hands is lost unless it was in escrow: consoles
-// stay dead without.
+// What was only in the old one's hands is lost unless it was in escrow:
+// consoles stay dead without. If there can be no new controller, init is
+// watched, so that its end is noticed.
 func (d *Driver) recoverController(ctx context.Context, e *entry, r *run) {
 	r.inbox.orphan(true)
 	if err := d.rehouse(ctx, e, r); err != nil {
@@ -156,7 +167,8 @@ func (d *Driver) recoverController(ctx context.Context, e *entry, r *run) {
 }
 
 // unresolved is a live definition without what the start chose: names that a
-// later start must choose anew.
+// later start must choose anew. It serves as origin of a run whose own is
+// forgotten, for restart.
 func unresolved(live *container.Definition) *container.Definition {
 	definition := live.Clone()
 	for i := range definition.Consoles {

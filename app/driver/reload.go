@@ -10,6 +10,9 @@ import (
 )
 
 // reloads are the times that definitions are read again, one after the other.
+// Files are read while clients write others, since holding every gate for a
+// whole directory would stop all work. What was read of a file that a client
+// wrote since is left out.
 type reloads struct {
 	gate jobs.Gate // of whoever reads
 
@@ -34,7 +37,7 @@ func (l *reloads) finish() {
 }
 
 // touch notes that the files of a container were written. Called with its gate
-// held, after writing.
+// held, after writing. Without a reading under way nobody needs the note.
 func (l *reloads) touch(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +54,8 @@ func (l *reloads) stale(name string) bool {
 	return l.touched[name]
 }
 
-// Reload implements ports.Daemon.
+// Reload implements ports.Daemon. Two at once would forget each other's notes;
+// hence the gate. Definitions only: whatever runs is not touched.
 func (d *Driver) Reload(ctx context.Context) error {
 	return d.desk.Do(ctx, &d.reloads.gate, jobs.Wish{Name: callReload, Patient: true}, func(ctx context.Context) error {
 		d.reloads.begin()
@@ -60,8 +64,9 @@ func (d *Driver) Reload(ctx context.Context) error {
 	})
 }
 
-// reload goes on past containers that cannot be taken over: the rest of the directory
-// is not their fault.
+// reload goes on past containers that cannot be taken over: the rest of the
+// directory is not their fault. A file that is missing forgets nothing, and one
+// without a definition has nothing to show.
 func (d *Driver) reload(ctx context.Context) error {
 	stored, err := d.ports.Store.Load(ctx, d.skipDamaged)
 	if err != nil {
@@ -83,8 +88,9 @@ func (d *Driver) skipDamaged(path string, err error) {
 	d.log.Error("cannot read a file and skip it", "path", path, "error", err)
 }
 
-// reloadOne takes over what was read of one container, as its turn comes: it may
-// be about to be started.
+// reloadOne takes over what was read of one container, as its turn comes: it
+// may be about to be started. A file without uuid was given a new one by Load,
+// and is taken for the container of its name.
 func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
 	if known, err := d.registry.Find(container.Ref{By: container.ByName, Name: stored.Config.Name}); err == nil && stored.Drawn.UUID {
 		stored.Config.UUID = known.UUID
@@ -97,8 +103,9 @@ func (d *Driver) reloadOne(ctx context.Context, stored *ports.Stored) error {
 	})
 }
 
-// takeOver shows what was read where it differs. The mark for autostart is a file of
-// its own and changes without an event, as when a client sets it.
+// takeOver shows what was read where it differs. The mark for autostart is a
+// file of its own and changes without an event, as when a client sets it. Where
+// nothing differs, no event is sent. Called with the gate held.
 func (d *Driver) takeOver(ctx context.Context, e *entry, stored *ports.Stored) {
 	before := e.Snapshot()
 	if before == nil && d.leftOut(stored) {
@@ -126,13 +133,16 @@ func (d *Driver) keepDrawn(ctx context.Context, stored *ports.Stored) {
 }
 
 // leftOut says whether an unknown container has a status that counts: recovery
-// could not take hold of it, and nobody must start it a second time.
+// could not take hold of it, and nobody must start it a second time. Only
+// recovery has looked at processes; a reload must not let in by the back door
+// what it refused.
 func (d *Driver) leftOut(stored *ports.Stored) bool {
 	facts := d.facts.Load()
 	return stored.Status != nil && (facts == nil || stored.Status.BootID == facts.BootID)
 }
 
-// same compares definitions as they are stored.
+// same compares definitions as they are stored. So a difference in spelling or
+// order that the codec does not keep is none.
 func (d *Driver) same(a, b *container.Definition) bool {
 	how := ports.Format{ID: container.NoID, Inactive: true, Secure: true}
 	return d.ports.Codec.Format(a, how) == d.ports.Codec.Format(b, how)

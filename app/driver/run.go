@@ -11,7 +11,8 @@ import (
 
 // run is one container from its start to its end, over restarts from inside.
 // What stands first never changes once the run is in its slot, so readers may
-// use it; the rest is guarded by the container's gate.
+// use it; the rest is guarded by the container's gate. Made by a start or by
+// Recover, ended by clear; a container that is started again has another one.
 type run struct {
 	id     int
 	cgroup ports.Cgroup
@@ -35,25 +36,31 @@ type run struct {
 	ending  time.Time // when its end began
 }
 
-// firstPID is an init, as a status names it.
+// firstPID is an init, as a status names it. Both together name a process for
+// good, as pids are used again.
 type firstPID struct {
 	pid   int
 	start uint64 // see ports.Process
 }
 
 // newRun has neither process nor group yet; its inbox takes reports at once.
+// Runs are made here only, as the channels of a zero one are nil.
 func newRun() *run {
 	return &run{cleared: make(chan struct{}), inbox: newInbox()}
 }
 
-// lasting is a context for taking something back. It goes on for UndoLimit where
-// ctx has ended: a change that was cut short must not stay half done.
+// lasting is a context for taking something back. It goes on for UndoLimit
+// where ctx has ended: a change that was cut short must not stay half done. The
+// values of ctx stay. Whoever calls it must call cancel.
 func (d *Driver) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), d.options.UndoLimit)
 }
 
 // saveStatus stores status and remembers it if that worked; otherwise it makes
-// sure that what is stored is what was remembered.
+// sure that what is stored is what was remembered. status is a copy of the
+// run's with changes, never the run's own: on failure r.status is as before.
+// The first one of a run has no forerunner, and undo removes it. Called with
+// the gate held, or by Recover.
 func (d *Driver) saveStatus(ctx context.Context, r *run, status container.Status) error {
 	err := d.ports.Store.SaveStatus(ctx, &status)
 	if err == nil {
@@ -70,7 +77,8 @@ func (d *Driver) saveStatus(ctx context.Context, r *run, status container.Status
 	return err
 }
 
-// closeHandles gives up the daemon's hold on the container's descriptors.
+// closeHandles gives up the daemon's hold on the container's descriptors. Init
+// and its controller do not mind. Called when the run is over for this daemon.
 func (r *run) closeHandles() {
 	if r.process != nil {
 		_ = r.process.Close()
@@ -79,7 +87,8 @@ func (r *run) closeHandles() {
 	r.held = ports.Held{}
 }
 
-// closeHeld closes all descriptors of a set. Errors do not matter: nothing was written.
+// closeHeld closes all descriptors of a set. Errors do not matter: nothing was
+// written. nil ones are skipped; the same set must not be closed twice.
 func closeHeld(held ports.Held) {
 	closeFiles(held.Process, held.Network, held.Plan)
 	closeFiles(held.Terminals...)
@@ -95,7 +104,9 @@ func closeFiles(files ...*os.File) {
 	}
 }
 
-// exchange takes over what fresh has and closes what it replaces.
+// exchange takes over what fresh has and closes what it replaces. What fresh
+// leaves out is still good: a reboot from inside keeps the host terminals, and
+// the plan. Called with the gate held.
 func (r *run) exchange(fresh ports.Held) {
 	old := r.held
 	merged := fresh

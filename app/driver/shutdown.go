@@ -12,7 +12,9 @@ import (
 )
 
 // Signals by their Linux numbers (signal(7)), and those that systemd as a
-// container's init takes for its own (systemd(1)).
+// container's init takes for its own (systemd(1)). They are spelled here
+// because use cases may not import syscall. SIGRTMIN is glibc's 34, after the
+// two that it keeps for itself.
 const (
 	sigHUP  = 1
 	sigILL  = 4
@@ -25,27 +27,34 @@ const (
 	systemdPoweroff = 38 // SIGRTMIN+4
 	systemdReboot   = 39 // SIGRTMIN+5
 
+	// SIGRTMAX; 0 is let through and only checks that init is there (kill(2)).
 	lastSignal = 64
 )
 
-// plea is one way of asking init for its end.
+// plea is one way of asking init for its end. Init control is a fifo to which a
+// request of System V init is written (init(8), initctl): the level as its
+// ASCII digit.
 type plea struct {
 	level   byte // for init control
 	signal  int
 	systemd int // signal for systemd, to which the other means something else
 }
 
+// Level 0 is halt and 6 reboot. SIGTERM and SIGHUP are what the interface has
+// always sent to programs without init control.
 var (
 	poweroff = plea{level: '0', signal: sigTERM, systemd: systemdPoweroff}
 	reboot   = plea{level: '6', signal: sigHUP, systemd: systemdReboot}
 )
 
-// Shutdown implements ports.Lifecycle.
+// Shutdown implements ports.Lifecycle. To have asked is success: init may
+// refuse, or take hours. WrongState if nothing runs.
 func (c *connection) Shutdown(ctx context.Context, ref container.Ref, how ports.Asking) error {
 	return c.ask(ctx, callShutdown, ref, poweroff, how)
 }
 
-// Reboot implements ports.Lifecycle.
+// Reboot implements ports.Lifecycle. Whether a reboot follows is init's affair;
+// it is seen only in its exit (reboot.go).
 func (c *connection) Reboot(ctx context.Context, ref container.Ref, how ports.Asking) error {
 	return c.ask(ctx, callReboot, ref, reboot, how)
 }
@@ -64,6 +73,9 @@ func (c *connection) ask(ctx context.Context, call string, ref container.Ref, p 
 }
 
 // put asks: by init control, where that is absent and not demanded by a signal.
+// UnsupportedOperation if only init control is wanted and there is none. A
+// demanded signal is the plain one even for systemd, since the client named the
+// way.
 func (p plea) put(process ports.Process, how ports.Asking) error {
 	if how.BySignal && !how.InitControl {
 		return process.Signal(p.signal)
@@ -82,8 +94,9 @@ func (p plea) put(process ports.Process, how ports.Asking) error {
 	return process.Signal(signal)
 }
 
-// signalFor looks at what init executes now. Programs that are systemd by another name
-// are asked like any other.
+// signalFor looks at what init executes now. Programs that are systemd by
+// another name are asked like any other. It is asked each time, as a small init
+// may have executed another since.
 func (p plea) signalFor(process ports.Process) (int, error) {
 	program, err := process.Program()
 	if err == nil && path.Base(program) == "systemd" {
@@ -93,7 +106,8 @@ func (p plea) signalFor(process ports.Process) (int, error) {
 }
 
 // putIfHeard asks unless nobody would listen: as process 1 of a namespace an
-// init without a handler never gets to see the signal.
+// init without a handler never gets to see the signal. StopAll asks so, since
+// waiting for an init that is deaf would cost the whole limit.
 func (p plea) putIfHeard(process ports.Process) (heard bool, err error) {
 	err = process.RequestRunlevel(p.level)
 	if !errors.Is(err, fault.UnsupportedOperation) {
@@ -109,7 +123,9 @@ func (p plea) putIfHeard(process ports.Process) (heard bool, err error) {
 	return true, process.Signal(signal)
 }
 
-// Signal implements ports.Lifecycle.
+// Signal implements ports.Lifecycle. The number is checked before the container
+// is looked for, and the pid after: errors come in the order in which clients
+// know them.
 func (c *connection) Signal(ctx context.Context, ref container.Ref, pid int64, signum uint) error {
 	if err := c.writable(callSignal); err != nil {
 		return err

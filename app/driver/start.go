@@ -17,7 +17,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// starting is a container to be started.
+// starting is a container to be started. definition is shared and not changed;
+// what runs is a copy (start.live).
 type starting struct {
 	definition *container.Definition
 	owner      *connection // nil: nobody
@@ -25,7 +26,8 @@ type starting struct {
 	relapses   int         // see run
 }
 
-// start is a start under way. Every step leaves its reverse in undo.
+// start is a start under way. Every step leaves its reverse in undo. It belongs
+// to one goroutine, but for enroll, which reads entry and run.
 type start struct {
 	starting
 	driver *Driver
@@ -47,7 +49,10 @@ type start struct {
 }
 
 // start makes a container run. On failure the host is as before; a transient
-// container is forgotten. Called with the gate held.
+// container is forgotten. Called with the gate held. A container that others
+// can see already is shown as Starting meanwhile. halt comes first, so that
+// StopAll waits for a start that was let in. The error is of the first step
+// that failed; those of undo are logged.
 func (d *Driver) start(ctx context.Context, e *entry, wanted starting) error {
 	if !d.halt.enter() {
 		return halting()
@@ -74,8 +79,9 @@ func (d *Driver) start(ctx context.Context, e *entry, wanted starting) error {
 	return nil
 }
 
-// startFailed shows a persistent container as off, with the reason; a transient one is
-// gone. No event is sent: nobody was told of a beginning.
+// startFailed shows a persistent container as off, with the reason; a transient
+// one is gone. No event is sent: nobody was told of a beginning. Its claims on
+// the host are gone by then. Updated cannot be set, as nothing runs.
 func (d *Driver) startFailed(e *entry) {
 	if s := e.Snapshot(); s == nil || !s.Persistent {
 		d.registry.Drop(e)
@@ -88,7 +94,10 @@ func (d *Driver) startFailed(e *entry) {
 
 // perform is the whole start. The controller loads while the daemon goes on, so
 // it comes early; the status is on disk before anything is made that a daemon
-// killed now would leave behind.
+// killed now would leave behind. StartLimit is for all steps together. A step
+// that needs a reverse pushes it, before the call if a failed call may leave
+// traces. Undo runs on a context that is not limited, as the limit may be what
+// failed.
 func (s *start) perform(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, s.driver.options.StartLimit)
 	defer cancel()
@@ -127,7 +136,8 @@ func (s *start) perform(ctx context.Context) error {
 	return nil
 }
 
-// push adds the reverse of a step, with a time limit of its own.
+// push adds the reverse of a step, with a time limit of its own. Undo itself
+// sets no limit, so reverses that may hang go through here.
 func (s *start) push(name string, back func(context.Context) error) {
 	s.undo.Push(name, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, s.driver.options.UndoLimit)
@@ -136,8 +146,9 @@ func (s *start) push(name string, back func(context.Context) error) {
 	})
 }
 
-// check refuses what this host cannot run, before a hook is run for it, and makes the
-// live definition: a copy, since start fills in names.
+// check refuses what this host cannot run, before a hook is run for it, and
+// makes the live definition: a copy, since start fills in names. Validated
+// again, as the definition may be from a time when the host was another.
 func (s *start) check(context.Context) error {
 	if err := validateNow(s.definition, s.facts); err != nil {
 		return err
@@ -151,6 +162,7 @@ func (s *start) check(context.Context) error {
 }
 
 // shareRoot makes visible to clients that the container shares the host's root.
+// It comes first, before what is mounted on it.
 func (s *start) shareRoot() {
 	if s.live.Root() == nil {
 		hostRoot := device.Filesystem{Kind: device.HostDir, Source: "/", Target: "/"}
@@ -158,9 +170,12 @@ func (s *start) shareRoot() {
 	}
 }
 
-// launchController only starts the process: it loads while links and terminals are
-// chosen. From here on its reports reach the run's inbox, which a failed start empties
-// again. The id is the controller's pid, or the next number that is free.
+// launchController only starts the process: it loads while links and terminals
+// are chosen. From here on its reports reach the run's inbox, which a failed
+// start empties again. The id is the controller's pid, or the next number that
+// is free. attach comes before watch, and both before there is anything to
+// report. In undo the controller goes after all that it may hold, and its
+// process ends by itself.
 func (s *start) launchController(ctx context.Context) error {
 	d, e := s.driver, s.entry
 	identity := container.Identity{Name: e.Name, UUID: e.UUID, ID: container.NoID}
@@ -190,8 +205,9 @@ func (s *start) launchController(ctx context.Context) error {
 	return nil
 }
 
-// nameLinks reserves host names, so that no other start chooses them before the links
-// exist.
+// nameLinks reserves host names, so that no other start chooses them before the
+// links exist. Guest names that were left open are filled in as well. The
+// reverse is only for those that no Connect has used.
 func (s *start) nameLinks(ctx context.Context) error {
 	if len(s.live.Links) == 0 {
 		return nil
@@ -208,9 +224,10 @@ func (s *start) nameLinks(ctx context.Context) error {
 	return nil
 }
 
-// openTerminals makes one host terminal per console and puts path and alias into the
-// live definition, where clients and hooks find them. Those that were opened before
-// one fails are closed by the reverse.
+// openTerminals makes one host terminal per console and puts path and alias
+// into the live definition, where clients and hooks find them. Those that were
+// opened before one fails are closed by the reverse. "console0" and so on are
+// the names by which OpenConsole finds them.
 func (s *start) openTerminals(ctx context.Context) error {
 	s.push("close terminals", s.closeMasters)
 	for i := range s.live.Consoles {
@@ -232,7 +249,9 @@ func (s *start) closeMasters(context.Context) error {
 	return nil
 }
 
-// remember stores that a start is under way and where its traces are.
+// remember stores that a start is under way and where its traces are. Starting
+// in it tells a successor to take back what it finds (undoStart). The reverse
+// is pushed first, as a write that failed may have left a file.
 func (s *start) remember(ctx context.Context) error {
 	d := s.driver
 	where, err := s.chooseGroup(ctx)
@@ -254,8 +273,10 @@ func (s *start) remember(ctx context.Context) error {
 	})
 }
 
-// connectLinks moves guest ends into the network namespace of the waiting init, one
-// after the other: each failure undoes exactly those before.
+// connectLinks moves guest ends into the network namespace of the waiting init,
+// one after the other: each failure undoes exactly those before. Init waits and
+// cannot see a namespace that is half done. Names that were reserved are free
+// again by then, as Connect uses them.
 func (s *start) connectLinks(ctx context.Context) error {
 	for _, link := range s.live.Links {
 		index, err := s.driver.ports.Links.Connect(ctx, link, s.run.held.Network)
@@ -270,8 +291,10 @@ func (s *start) connectLinks(ctx context.Context) error {
 	return nil
 }
 
-// proceed returns when init has been executed, or with what was in its way. The clock
-// of relapses starts here (see restart).
+// proceed returns when init has been executed, or with what was in its way. The
+// clock of relapses starts here (see restart). From here on an init that ends
+// is reported to the run's inbox, even before the start is shown: the job of
+// that report waits for the gate.
 func (s *start) proceed(ctx context.Context) error {
 	if err := s.controller.Proceed(ctx, s.entry.UUID); err != nil {
 		return s.explain(err)
@@ -282,7 +305,8 @@ func (s *start) proceed(ctx context.Context) error {
 
 // record stores that the container runs, a moment before it does and while init
 // is still being prepared: a daemon that dies in between takes a waiting init
-// along, and its successor finds nothing alive and clears up.
+// along, and its successor finds nothing alive and clears up. It is the last
+// status that a start saves.
 func (s *start) record(ctx context.Context) error {
 	status := s.run.status
 	status.State, status.Reason = lifecycle.Running, lifecycle.Booted
@@ -292,7 +316,10 @@ func (s *start) record(ctx context.Context) error {
 	return s.driver.saveStatus(ctx, s.run, status)
 }
 
-// show makes the running container visible.
+// show makes the running container visible. Nothing in it can fail. The order
+// counts: the run is in its slot before the state says so, and clients are told
+// after both. A transient container's Config was only there to be shown during
+// the start.
 func (s *start) show() {
 	d, r := s.driver, s.run
 	r.owner, r.origin, r.relapses = s.owner, s.definition, s.relapses

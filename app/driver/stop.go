@@ -11,14 +11,17 @@ import (
 	"virtlxcd/domain/lifecycle"
 )
 
-// Destroy implements ports.Lifecycle.
+// Destroy implements ports.Lifecycle. The wish is urgent: a queue that others
+// have filled must not keep a container alive. WrongState if it is off.
 func (c *connection) Destroy(ctx context.Context, ref container.Ref) error {
 	wish := request{call: callDestroy, ref: ref, permissions: []access.Permission{access.Stop}, urgent: true}
 	return c.change(ctx, wish, c.driver.destroy)
 }
 
 // destroy stops a container; when it fails the container still runs. Called
-// with the gate held.
+// with the gate held. A paused container is killed without being asked, since
+// frozen processes do not hear. One that ended just before, and whose report
+// still waits for the gate, is destroyed as well.
 func (d *Driver) destroy(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	step, ok := lifecycle.Next(before.State, lifecycle.Destroy)
@@ -34,7 +37,9 @@ func (d *Driver) destroy(ctx context.Context, e *entry) error {
 }
 
 // kill ends all processes and returns when its controller has said so, or is
-// gone itself. Gently: init may first tidy up.
+// gone itself. Gently: init may first tidy up. The group and not init's number
+// is killed, so processes that were put into it from outside go too, and no
+// process that is not the container's can be hit.
 func (d *Driver) kill(ctx context.Context, e *entry, r *run, gently bool) error {
 	r.ending = time.Now()
 	if gently && d.terminate(ctx, r) {
@@ -50,7 +55,11 @@ func (d *Driver) kill(ctx context.Context, e *entry, r *run, gently bool) error 
 	}
 }
 
-// terminate asks all processes to end and waits for init, if init listens.
+// terminate asks all processes to end and waits for init, if init listens. All
+// get SIGTERM, as the interface has always done, but only init is waited for:
+// when it dies the kernel kills the rest of its namespace (pid_namespaces(7)).
+// An init without a handler would not see it, and waiting DestroyGrace for it
+// would be in vain.
 func (d *Driver) terminate(ctx context.Context, r *run) (ended bool) {
 	if d.options.DestroyGrace <= 0 {
 		return false
@@ -71,8 +80,11 @@ func (d *Driver) terminate(ctx context.Context, r *run) (ended bool) {
 	return false
 }
 
-// killed waits for the report of the end. False: the container was started
-// anew from inside in the meantime and must be killed again.
+// killed waits for the report of the end. False: the container was started anew
+// from inside in the meantime and must be killed again. Without a report in
+// ReportLimit the container counts as gone, as nothing lives in its group. A
+// restart that waits for links was born after the kill: it is abandoned, and
+// the group killed once more.
 func (d *Driver) killed(ctx context.Context, e *entry, r *run) bool {
 	if lost, _ := r.inbox.condition(); lost {
 		return true // nothing lives, and nobody is left to say so
@@ -99,17 +111,21 @@ func (d *Driver) killed(ctx context.Context, e *entry, r *run) bool {
 }
 
 // finish clears up after a container without processes, and shows it as off.
+// Called with the gate held. dealt are the reports that led here.
 func (d *Driver) finish(ctx context.Context, e *entry, r *run, step lifecycle.Step, dealt ...note) {
 	d.clear(ctx, e, r, step.Reason, dealt...)
 	d.showOff(e, step)
 }
 
-// clear removes what is left on the host, and tells the site's programs, the log
-// and the audit trail. What cannot be removed is logged: the container is gone
-// all the same, and the next daemon sweeps. Links go with their network
+// clear removes what is left on the host, and tells the site's programs, the
+// log and the audit trail. What cannot be removed is logged: the container is
+// gone all the same, and the next daemon sweeps. Links go with their network
 // namespace; to delete them here would take long. The reports that led here are
-// acknowledged once nothing is left: a daemon that dies before must hear of them
-// again, and then runs the programs again.
+// acknowledged once nothing is left: a daemon that dies before must hear of
+// them again, and then runs the programs again. The order counts. Handles go
+// first, as they keep namespaces and so links alive. The slot is emptied when
+// nothing is left, and cleared wakes those who wait for that (StopAll). Once
+// per run, with the gate held, or by Recover.
 func (d *Driver) clear(ctx context.Context, e *entry, r *run, reason lifecycle.Reason, dealt ...note) {
 	ctx = context.WithoutCancel(ctx)
 	live := e.Snapshot().Live
@@ -138,7 +154,8 @@ func (d *Driver) clear(ctx context.Context, e *entry, r *run, reason lifecycle.R
 }
 
 // insist tries twice, each time within the limit: what is interrupted the first
-// time must not leave traces.
+// time must not leave traces. The limit keeps a hanging kernel or service from
+// holding the gate for ever.
 func (d *Driver) insist(ctx context.Context, e *entry, what string, do func(context.Context) error) {
 	try := func() error {
 		ctx, cancel := context.WithTimeout(ctx, d.options.UndoLimit)
@@ -155,7 +172,9 @@ func (d *Driver) insist(ctx context.Context, e *entry, what string, do func(cont
 	}
 }
 
-// showOff publishes that a container is off, or forgets a transient one.
+// showOff publishes that a container is off, or forgets a transient one. It
+// comes after clear: whoever sees it off may start it at once. The event is
+// last, and for a transient container lookups find nothing by then.
 func (d *Driver) showOff(e *entry, step lifecycle.Step) {
 	who := container.Identity{Name: e.Name, UUID: e.UUID, ID: container.NoID}
 	e.Data.hadConfig = false
@@ -167,8 +186,9 @@ func (d *Driver) showOff(e *entry, step lifecycle.Step) {
 	d.announce(who, step.Event, step.Reason)
 }
 
-// publishOff shows what is left of a stopped container: its definition. Updated is over,
-// as the next start uses what was defined.
+// publishOff shows what is left of a stopped container: its definition. Updated
+// is over, as the next start uses what was defined. The id is free by then and
+// may be another container's.
 func (d *Driver) publishOff(e *entry, step lifecycle.Step) {
 	d.publish(e, func(s *container.Snapshot) {
 		s.ID, s.State, s.Reason = container.NoID, step.State, step.Reason

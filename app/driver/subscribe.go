@@ -8,7 +8,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// Subscribe implements ports.Events.
+// Subscribe implements ports.Events. Which containers it may hear of is asked
+// for each event, as it comes (app/feed). Aborted on a closed connection.
 func (c *connection) Subscribe(ctx context.Context, wish ports.Subscription) (int, error) {
 	if err := c.allowed(ctx, access.ConnectSearch); err != nil {
 		return 0, err
@@ -20,7 +21,8 @@ func (c *connection) Subscribe(ctx context.Context, wish ports.Subscription) (in
 	return number, nil
 }
 
-// Unsubscribe implements ports.Events.
+// Unsubscribe implements ports.Events. It waits for a delivery that is under
+// way, and must not be called from one.
 func (c *connection) Unsubscribe(ctx context.Context, number int) error {
 	if err := c.allowed(ctx, access.ConnectRead); err != nil {
 		return err

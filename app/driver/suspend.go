@@ -9,15 +9,16 @@ import (
 	"virtlxcd/domain/lifecycle"
 )
 
-// Suspend implements ports.Lifecycle.
+// Suspend implements ports.Lifecycle. It returns when every process is frozen.
+// A container that is paused already: nil, and no second event.
 func (c *connection) Suspend(ctx context.Context, ref container.Ref) error {
 	wish := request{call: callSuspend, ref: ref, permissions: []access.Permission{access.Suspend}}
 	return c.change(ctx, wish, c.driver.suspend)
 }
 
 // suspend freezes all processes with the cgroup freezer (admin-guide/cgroup-v2,
-// cgroup.freeze). When it fails nothing may stay frozen, or the container would be
-// shown as running and do nothing.
+// cgroup.freeze). When it fails nothing may stay frozen, or the container would
+// be shown as running and do nothing. Called with the gate held.
 func (d *Driver) suspend(ctx context.Context, e *entry) error {
 	before := e.Snapshot()
 	step, ok := lifecycle.Next(before.State, lifecycle.Suspend)
@@ -35,7 +36,7 @@ func (d *Driver) suspend(ctx context.Context, e *entry) error {
 	return d.moveOrBack(ctx, e, r, step, r.cgroup.Thaw)
 }
 
-// Resume implements ports.Lifecycle.
+// Resume implements ports.Lifecycle. WrongState for one that is not paused.
 func (c *connection) Resume(ctx context.Context, ref container.Ref) error {
 	wish := request{call: callResume, ref: ref, permissions: []access.Permission{access.Suspend}}
 	return c.change(ctx, wish, c.driver.resume)
@@ -62,7 +63,9 @@ func (d *Driver) resume(ctx context.Context, e *entry) error {
 }
 
 // moveOrBack records the new state of a running container, shows and announces
-// it. If it cannot be recorded, back undoes what was done to the processes.
+// it. If it cannot be recorded, back undoes what was done to the processes. The
+// status comes first, so that a new daemon finds what clients were told. Called
+// with the gate held.
 func (d *Driver) moveOrBack(ctx context.Context, e *entry, r *run, step lifecycle.Step,
 	back func(context.Context) error) error {
 	status := r.status
@@ -76,7 +79,9 @@ func (d *Driver) moveOrBack(ctx context.Context, e *entry, r *run, step lifecycl
 	return nil
 }
 
-// takeBack has a time of its own: the change may have failed because its time is over.
+// takeBack has a time of its own: the change may have failed because its time
+// is over. What fails here is logged: the caller returns the error that came
+// first.
 func (d *Driver) takeBack(ctx context.Context, e *entry, back func(context.Context) error) {
 	ctx, cancel := d.lasting(ctx)
 	defer cancel()

@@ -10,6 +10,7 @@ import (
 )
 
 // goneProcess stands for an init that had ended before the daemon could look.
+// With it, what deals with ended containers need not ask for nil.
 type goneProcess struct{ pid int }
 
 // endedAlready is closed from the start.
@@ -35,7 +36,8 @@ func (p goneProcess) Done() <-chan struct{}           { return endedAlready }
 func (p goneProcess) Close() error                    { return nil }
 
 // goneGroup stands for a control group that was removed behind the daemon's
-// back: nothing can live in it, and clearing it up is done.
+// back: nothing can live in it, and clearing it up is done. Kill and Remove
+// succeed, so clearing up takes its usual way; all else is NotFound.
 type goneGroup struct{ path string }
 
 // gone names the path, as the log is all that is left of the group.

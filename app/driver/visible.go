@@ -12,6 +12,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
+// The times are those of a look-up in memory and of a question to another
+// process, which differ by so much that a bound between them need not be exact.
 const (
 	// askTogether is how many containers of one list are asked about at a time
 	// where the answers come from somebody else.
@@ -22,7 +24,8 @@ const (
 	longestStride = 64
 )
 
-// sight finds out which containers of a list a caller may see.
+// sight finds out which containers of a list a caller may see. askTogether
+// writes hidden from several goroutines, each its own places.
 type sight struct {
 	client *connection
 	all    []*container.Snapshot
@@ -30,7 +33,8 @@ type sight struct {
 }
 
 // visible returns those of all, in their order, that the caller may see: all
-// itself if it may see every one. Aborted if ctx ends before that is known.
+// itself if it may see every one. Aborted if ctx ends before that is known. A
+// part of the list would be taken for the whole.
 func (c *connection) visible(ctx context.Context, all []*container.Snapshot) ([]*container.Snapshot, error) {
 	s := &sight{client: c, all: all}
 	if rest := s.askInTurn(ctx); rest < len(all) {
@@ -43,7 +47,8 @@ func (c *connection) visible(ctx context.Context, all []*container.Snapshot) ([]
 }
 
 // askInTurn asks about one after the other as long as answers are quick, and
-// returns where it stopped. The clock is looked at ever more rarely.
+// returns where it stopped. The clock is looked at ever more rarely. One slow
+// answer lets the rest be asked together; quick ones never pay for goroutines.
 func (s *sight) askInTurn(ctx context.Context) (next int) {
 	begun := time.Now()
 	for stride := 1; next < len(s.all) && ctx.Err() == nil; stride = min(2*stride, longestStride) {
@@ -63,7 +68,8 @@ func (s *sight) askInTurn(ctx context.Context) (next int) {
 }
 
 // askTogether asks about all from first on, several at a time, and returns when
-// every answer is there or ctx has ended.
+// every answer is there or ctx has ended. Answers come from another process one
+// by one, and a list of hundreds would take seconds.
 func (s *sight) askTogether(ctx context.Context, first int) {
 	if s.hidden == nil {
 		s.hidden = make([]bool, len(s.all))

@@ -9,7 +9,9 @@ import (
 	"virtlxcd/ports"
 )
 
-// Client is one receiver with its subscriptions and its queue.
+// Client is one receiver with its subscriptions and its queue. Its methods are
+// safe from any goroutine. Its mutex is held for a look at the queue and never
+// while a receiver or the access port is called.
 type Client struct {
 	feed   *Feed
 	caller access.Caller
@@ -41,8 +43,10 @@ type delivery struct {
 	event ports.Event
 }
 
-// Subscribe starts delivery and returns a number that is never used again. ok is
-// false for a client that has left.
+// Subscribe starts delivery and returns a number that is never used again. ok
+// is false for a client that has left. Two subscriptions for the same thing get
+// each event twice. It costs a goroutine for the first one, which lives until
+// Leave or the feed's Close.
 func (c *Client) Subscribe(wish ports.Subscription) (number int, ok bool) {
 	number = c.feed.admit(c)
 	if c.keep(&subscription{number: number, wish: wish}) {
@@ -64,7 +68,8 @@ func (c *Client) keep(s *subscription) bool {
 }
 
 // Unsubscribe ends delivery; when it returns, none is under way. It must not be
-// called from Deliver. False: the client has no such subscription.
+// called from Deliver. False: the client has no such subscription. Events that
+// are queued for it are passed over when their turn comes (begin).
 func (c *Client) Unsubscribe(number int) bool {
 	c.mu.Lock()
 	s := c.subscriptions[number]
@@ -86,7 +91,8 @@ func (c *Client) Unsubscribe(number int) bool {
 }
 
 // Leave ends all subscriptions and waits until none is being delivered; a check
-// of access that waits for others is given up. Leaving twice is harmless.
+// of access that waits for others is given up. Leaving twice is harmless. It
+// must not be called from Deliver, which it waits for.
 func (c *Client) Leave() {
 	c.mu.Lock()
 	c.left = true
@@ -99,9 +105,11 @@ func (c *Client) Leave() {
 	}
 }
 
-// push queues an event once per subscription that wants it, and drops the oldest if
-// there is no room. It never waits: the token in wake says that there is something,
-// however often it is put there.
+// push queues an event once per subscription that wants it, and drops the
+// oldest if there is no room. It never waits: the token in wake says that there
+// is something, however often it is put there. Called by Publish with the
+// feed's mutex held for reading, so it must not wait. Surplus is counted and
+// logged by run, once per batch and not once per event.
 func (c *Client) push(event ports.Event) {
 	c.mu.Lock()
 	before := len(c.queue)
@@ -131,8 +139,10 @@ func (s *subscription) wants(event *ports.Event) bool {
 		(s.wish.Container == nil || *s.wish.Container == event.Container.UUID)
 }
 
-// run empties the queue in one goroutine, which makes the order of events that of
-// their delivery. What it has taken and not delivered when ctx ends is lost.
+// run empties the queue in one goroutine, which makes the order of events that
+// of their delivery. What it has taken and not delivered when ctx ends is lost.
+// Started by admit, with the first subscription; Leave and Close end it and
+// wait.
 func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
 	for {
@@ -160,7 +170,8 @@ func (c *Client) run(ctx context.Context) {
 
 // verdicts are what the client may know of, asked with no lock held: the answer
 // may take its time. Events that waited together and are about the same
-// container need one answer.
+// container need one answer. One belongs to one batch: the queue as take found
+// it.
 type verdicts struct {
 	client  *Client
 	ctx     context.Context
@@ -199,7 +210,8 @@ func (c *Client) deliver(d *delivery) {
 	d.to.wish.Deliver(d.event)
 }
 
-// begin marks what Unsubscribe must wait for; false if it came first.
+// begin marks what Unsubscribe must wait for; false if it came first. One
+// delivery at a time has current to itself, as only run calls it.
 func (c *Client) begin(s *subscription) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,11 +14,12 @@ import (
 )
 
 // QueueLimit is how many events may wait for one client. A client that is
-// slower loses the oldest.
+// slower loses the oldest. Subscriptions of one client share the room.
 const QueueLimit = 4096
 
 // Feed is the set of clients. Its mutex is held only to look at the set, and
-// before that of a client.
+// before that of a client. Publish holds it for reading, so that events of
+// different containers do not wait for each other.
 type Feed struct {
 	access ports.Access
 	log    *slog.Logger
@@ -36,7 +37,8 @@ func New(access ports.Access, log *slog.Logger) *Feed {
 	return &Feed{access: access, log: log, clients: map[*Client]struct{}{}}
 }
 
-// Join returns a client without subscriptions, which costs nothing yet.
+// Join returns a client without subscriptions, which costs nothing yet. It ends
+// with Leave, or with the feed.
 func (f *Feed) Join(caller access.Caller) *Client {
 	return &Client{
 		feed: f, caller: caller, subscriptions: map[int]*subscription{},
@@ -44,7 +46,10 @@ func (f *Feed) Join(caller access.Caller) *Client {
 	}
 }
 
-// Publish queues event for everybody who wants it, in the order of calls.
+// Publish queues event for everybody who wants it, in the order of calls. What
+// events of two goroutines have for an order is up to the lock; those of one
+// container are published with its gate held and so come in the order of its
+// changes.
 func (f *Feed) Publish(event ports.Event) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -54,7 +59,8 @@ func (f *Feed) Publish(event ports.Event) {
 }
 
 // Close ends all subscriptions and waits for their goroutines. What was queued
-// and not yet delivered is lost.
+// and not yet delivered is lost. Deliver must not be what calls it. Publishing
+// afterwards reaches nobody.
 func (f *Feed) Close() {
 	f.mu.Lock()
 	f.closed = true

@@ -8,7 +8,8 @@ import (
 )
 
 // Desk runs changes on the daemon's context, whoever asked for them, and knows
-// which are under way.
+// which are under way. There is one per daemon; gates belong to the containers
+// and know nothing of it.
 type Desk struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -21,6 +22,8 @@ type Desk struct {
 }
 
 // NewDesk returns an open desk. Jobs see the values of ctx and end with it.
+// Close must be called in the end, or the context of the jobs is never
+// released.
 func NewDesk(ctx context.Context) *Desk {
 	d := &Desk{stop: make(chan struct{}), idle: make(chan struct{})}
 	d.ctx, d.cancel = context.WithCancel(ctx)
@@ -86,7 +89,9 @@ func (d *Desk) Close(ctx context.Context) error {
 	}
 }
 
-// refuse closes the desk. Those who wait at gates see stop and give up.
+// refuse closes the desk. Those who wait at gates see stop and give up. Those
+// already inside are not disturbed: only Close's caller decides when to end
+// them.
 func (d *Desk) refuse() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

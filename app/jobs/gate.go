@@ -15,8 +15,9 @@ import (
 // as the time limit of a job.
 const Patience = 30 * time.Second
 
-// QueueLimit is how many wishes may wait at one gate. It bounds what a client can
-// make the daemon remember; urgent wishes, which are few, come on top.
+// QueueLimit is how many wishes may wait at one gate. It bounds what a client
+// can make the daemon remember; urgent wishes, which are few, come on top. The
+// figure is far above what clients do by accident.
 const QueueLimit = 1024
 
 // Wish is a change that somebody wants to make.

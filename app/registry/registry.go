@@ -38,7 +38,8 @@ func (e *Entry[T]) Snapshot() *container.Snapshot { return e.snapshot.Load() }
 func (e *Entry[T]) Gone() bool { return e.gone.Load() }
 
 // Registry is the set of entries. All methods are safe from any goroutine and
-// call nothing with the lock held.
+// call nothing with the lock held. Maps find an entry for whoever wants to
+// change it; the list serves readers, who need no lock at all.
 type Registry[T any] struct {
 	list atomic.Pointer[[]*container.Snapshot] // sorted by name
 
@@ -61,7 +62,9 @@ func New[T any]() *Registry[T] {
 
 // Claim returns the entry of that name and uuid, and makes it if there is none:
 // then it stays invisible until it is published. Kind Failed if one of the two
-// belongs to another container.
+// belongs to another container. Claiming twice gives the same entry. Who claims
+// must look at Gone with the gate held, as it may have been dropped while the
+// gate was waited for.
 func (r *Registry[T]) Claim(name string, uuid container.UUID) (*Entry[T], error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -97,7 +100,9 @@ func (r *Registry[T]) Publish(e *Entry[T], snapshot *container.Snapshot) {
 	r.list.Store(&fresh)
 }
 
-// Drop forgets e. Called with e's gate held. Dropping twice is harmless.
+// Drop forgets e. Called with e's gate held. Dropping twice is harmless. Its id
+// is not released by it. Those who find the name free may claim it at once,
+// while e's gate is still held: the two entries have gates of their own.
 func (r *Registry[T]) Drop(e *Entry[T]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -119,7 +124,8 @@ func byName(s *container.Snapshot, name string) int { return cmp.Compare(s.Name,
 // List returns all published containers, sorted by name. It is shared: read only.
 func (r *Registry[T]) List() []*container.Snapshot { return *r.list.Load() }
 
-// Entries returns all published entries, sorted by name.
+// Entries returns all published entries, sorted by name. They are as of now:
+// each may be dropped by the time it is looked at.
 func (r *Registry[T]) Entries() []*Entry[T] {
 	r.mu.RLock()
 	entries := make([]*Entry[T], 0, len(r.byName))
@@ -133,7 +139,9 @@ func (r *Registry[T]) Entries() []*Entry[T] {
 	return entries
 }
 
-// Find returns a published entry. Kind NotFound, in the words of the kind of ref.
+// Find returns a published entry. Kind NotFound, in the words of the kind of
+// ref. An id is found only while the snapshot shows it, so neither during a
+// start nor after an end that has been published.
 func (r *Registry[T]) Find(ref container.Ref) (*Entry[T], error) {
 	r.mu.RLock()
 	var e *Entry[T]
@@ -184,7 +192,8 @@ func (r *Registry[T]) ReserveID(e *Entry[T], preferred int) int {
 	return id
 }
 
-// ReleaseID makes e's id free again; ids of others are left alone.
+// ReleaseID makes e's id free again; ids of others are left alone. Twice is
+// harmless.
 func (r *Registry[T]) ReleaseID(e *Entry[T], id int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,6 +15,7 @@ const ttyGroup = 5
 
 // builder gathers the two lists and hands out slots. Its prepare... methods come
 // first, because the enter... methods use the slots they took.
+// A builder makes one plan. It reads the request and never changes it.
 type builder struct {
 	Request
 	d        *container.Definition
@@ -31,6 +32,8 @@ type builder struct {
 	groups         []int       // slots by cgroup directory
 }
 
+// A map leaves root out only if it is empty, and then ids are the same on both sides;
+// the group of terminals may lie beyond the ranges of a small map.
 func newBuilder(r Request) *builder {
 	b := &builder{Request: r, d: r.Definition, mounts: map[int]int{}, sys: -1}
 	b.rootUser, _ = b.d.IDMap.HostUser(0)
@@ -54,6 +57,8 @@ func (b *builder) inside(op step.Op)  { b.enter = append(b.enter, op) }
 // plan closes the lists and adds what is not an operation. Memory is the limit
 // where <memtune><hard_limit> says nothing; the same for <vcpu cpuset> and
 // <cputune>.
+// An init that keeps mknod may make any node, and still open only those of the list.
+// Limits is a copy of the definition's: the definition is shown to clients as written.
 func (b *builder) plan() Plan {
 	d := b.d
 	plan := Plan{
@@ -78,6 +83,7 @@ func (b *builder) plan() Plan {
 }
 
 // rootSource is the host directory that becomes "/".
+// Without a filesystem for "/" the host's own root is shared.
 func (b *builder) rootSource() string {
 	if root := b.d.Root(); root != nil {
 		return root.Source
@@ -87,6 +93,7 @@ func (b *builder) rootSource() string {
 
 // serves says whether a filesystem is mounted by enterFilesystems: not the
 // root, and of several for one target "/" only the first counts.
+// Other spellings of it, such as "/.", are refused by checkFilesystems.
 func serves(fs *device.Filesystem) bool { return fs.Target != "/" }
 
 // guestPath is a <target dir> as a path inside: "data" and "/data/" mean /data,

@@ -16,6 +16,8 @@ const terminal = "/dev/pts/0"
 // are reached through descriptors, but a new cgroup namespace shows the groups
 // one is in at that moment. What the host has mounted on a root that is shared
 // with it is taken away, so that the container's own is not put on top.
+// Mounts are made private before anything is changed: the stage's are copies of the
+// host's and would propagate there (mount_namespaces(7)).
 func (b *builder) enterRoot() {
 	b.inside(step.Op{Code: step.Join, Subject: "control groups"})
 	b.inside(step.Op{Code: step.NewCgroupView, Subject: "control groups"})
@@ -29,12 +31,14 @@ func (b *builder) enterRoot() {
 	}
 }
 
+// No container needs programs, nodes or set-user-id files on these.
 const hardened = step.NoSUID | step.NoDev | step.NoExec
 
 // enterKernelViews mounts proc and sysfs. They are mounted inside because they
 // show the namespaces of whoever mounts them, and before Forget because of what
 // is said at step.Pivot. The settings of /proc/sys are the host's but for those of
 // a network of its own.
+// A part of proc is protected by a read-only bind onto itself.
 func (b *builder) enterKernelViews() {
 	b.inside(step.Op{Code: step.Mount, Source: "proc", Path: "/proc", Flags: hardened, Subject: "/proc"})
 	b.inside(step.Op{Code: step.Bind, Source: "/proc/sys", Path: "/proc/sys", Flags: hardened | step.ReadOnly, Subject: "/proc/sys"})
@@ -50,6 +54,7 @@ func (b *builder) enterKernelViews() {
 
 // enterCgroups shows the container its own groups and nothing above. With v1 the
 // hierarchies lie side by side, so something must hold their mount points.
+// It comes behind /sys, on which it lies. Links are such as "cpu" to "cpu,cpuacct".
 func (b *builder) enterCgroups() {
 	const base = "/sys/fs/cgroup"
 	if len(b.Cgroups) == 0 {
@@ -70,6 +75,7 @@ func (b *builder) enterCgroups() {
 // enterDevices puts /dev in place and the consoles into it. /dev/console and
 // /dev/tty1 are both the first console; /dev/shm and /dev/mqueue are for programs
 // that run without an init system, which would mount them.
+// /dev/mqueue may be missing from a kernel, /dev/shm may not.
 func (b *builder) enterDevices() {
 	b.inside(step.Op{Code: step.Attach, Slot: b.dev, Path: "/dev", Subject: "/dev"})
 	b.inside(step.Op{Code: step.Attach, Slot: b.pts, Path: "/dev/pts", Subject: "/dev/pts"})
@@ -84,6 +90,7 @@ func (b *builder) enterDevices() {
 
 // enterFilesystems mounts what the definition asks for, in its order, and makes
 // the root read-only last, when all mount points exist.
+// A later one may lie below an earlier one, as with mount(8).
 func (b *builder) enterFilesystems() {
 	for i := range b.d.Filesystems {
 		fs := &b.d.Filesystems[i]
@@ -160,12 +167,15 @@ const per32Linux = 0x0008
 
 // siblings32 are the 32-bit architectures whose programs run on a 64-bit
 // kernel of the other name.
+// Names are those of <type arch='...'/>.
 var siblings32 = map[string]string{
 	"i686": "x86_64", "armv7l": "aarch64", "ppc": "ppc64", "s390": "s390x", "mips": "mips64",
 	"mipsel": "mips64el", "sparc": "sparc64", "parisc": "parisc64",
 }
 
 // personality makes uname(2) tell a 32-bit container that its machine is one too.
+// An architecture that is not in the table gives none, and neither does one whose
+// kernel is not this host's.
 func personality(arch, hostArch string) uint64 {
 	if siblings32[arch] == hostArch && hostArch != "" {
 		return per32Linux
@@ -176,6 +186,7 @@ func personality(arch, hostArch string) uint64 {
 // environment is what init is given, in this order; of two with one name, init
 // decides. "container" and "container_uuid" are what systemd looks for, and
 // "container_ttys" where it starts a login ("pts/1 pts/2"; the console has one).
+// The names with LIBVIRT_LXC are those that the original gives, too.
 func environment(d *container.Definition) []string {
 	uuid := d.UUID.String()
 	env := []string{"PATH=/bin:/sbin", "TERM=linux", "container=lxc-libvirt", "HOME=/", "container_uuid=" + uuid}

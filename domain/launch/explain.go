@@ -37,6 +37,7 @@ func (p *Plan) Explain(entered bool, index int, err error, interpreter bool) err
 
 // explainExec: execve(2) says ENOENT for a missing program, for a missing #! or ELF
 // interpreter, and for a path through a missing directory alike.
+// Only the stage can tell them apart, which it does by looking for the program itself.
 func explainExec(op *step.Op, err error, interpreter bool) error {
 	switch {
 	case interpreter:

@@ -41,6 +41,8 @@ type Plan struct {
 // New plans the start: the same request gives the same plan. Kind
 // UnsupportedConfig says what cannot be done and why, WrongState that the kernel
 // lacks network namespaces. The plan shares texts and lists with the definition.
+// The order of the prepare methods decides the numbers of the slots, that of the enter
+// methods is the order in which the stage works: each says why it is where it is.
 func New(r Request) (Plan, error) {
 	if err := Validate(r.Definition, r.Facts); err != nil {
 		return Plan{}, err
@@ -89,6 +91,7 @@ func MachineName(id int, name string) string {
 // maxMachineName is HOST_NAME_MAX, which systemd-machined keeps to.
 const maxMachineName = 64
 
+// systemd-machined takes a name for one of a host: see hostname_is_valid in its source.
 func isSeparator(c byte) bool { return c == '-' || c == '.' }
 
 func alphanumeric(c byte) bool {

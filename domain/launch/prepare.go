@@ -8,6 +8,7 @@ import (
 )
 
 // File types of mknod(2).
+// Only these two are made; types of others are not in any plan.
 const (
 	modeChar    = 0o020000
 	modeRegular = 0o100000
@@ -30,6 +31,7 @@ var deviceLinks = [][2]string{
 }
 
 // prepareRoot takes the root with what is mounted below it.
+// It is recursive: what the administrator has mounted below the source belongs to it.
 func (b *builder) prepareRoot() {
 	b.root = b.slot()
 	source := b.rootSource()
@@ -45,6 +47,9 @@ func (b *builder) prepareRoot() {
 // prepareDevices makes the tmpfs that becomes /dev. The nodes are made outside:
 // in a user namespace mknod(2) is refused. Consoles get plain files, on which
 // terminals are mounted later.
+// The tmpfs is small, since nodes take hardly any room in it and programs should not
+// store anything there. What exists as a node says nothing about who may use it: that is
+// decided by Plan.Devices.
 func (b *builder) prepareDevices() {
 	b.dev = b.slot()
 	b.outside(step.Op{Code: step.NewMount, Source: "tmpfs", Data: "mode=755,size=65536", Slot: b.dev, Flags: step.NoSUID, Subject: "/dev"})
@@ -73,6 +78,7 @@ func (b *builder) node(name string, mode uint32, major, minor uint64) {
 }
 
 // ownership gives a mount made outside to the container's root.
+// Without an id map root is root on both sides, so there is nothing to give.
 func (b *builder) ownership(slot int, subject string) {
 	if b.d.IDMap.Enabled() {
 		b.outside(step.Op{Code: step.Owner, Slot: slot, UID: b.rootUser, GID: b.rootGrp, Subject: subject})
@@ -82,6 +88,8 @@ func (b *builder) ownership(slot int, subject string) {
 // prepareTerminals makes the private devpts and a terminal for each console. They
 // are opened in order, so that console N is /dev/pts/N. Ownership comes last: what
 // openTerminal makes belongs to whom it says.
+// The slave belongs to the container's root and the group of terminals, as login
+// programs expect it; a Become gives the first one to init's user.
 func (b *builder) prepareTerminals() {
 	b.pts = b.slot()
 	options := "mode=0620,ptmxmode=0666,gid=" + strconv.FormatUint(uint64(b.ttyGrp), 10)
@@ -118,6 +126,7 @@ func (b *builder) prepareFilesystems() {
 	}
 }
 
+// A read-only one stays root's on the host: nobody inside can write to it anyway.
 func (b *builder) newMemory(slot int, fs *device.Filesystem) {
 	flags := step.NoSUID | step.NoDev
 	if fs.ReadOnly {
@@ -136,6 +145,7 @@ var delegated = []string{"cgroup.procs", "cgroup.threads", "cgroup.subtree_contr
 
 // prepareCgroups takes the container's own directories: writable only for a
 // container with an id map, whose root is nobody on the host.
+// The order of the slots is that of Request.Cgroups, which enterCgroups relies on.
 func (b *builder) prepareCgroups() {
 	for _, dir := range b.Cgroups {
 		slot := b.slot()

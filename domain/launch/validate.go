@@ -18,6 +18,7 @@ const maxConsoles = 64
 // Validate says what no host like this one can run, whenever it is started:
 // checked when a definition is stored, and again by New, since facts change.
 // Kind WrongState for what the kernel lacks, UnsupportedConfig for the rest.
+// Its texts reach clients when they define a container.
 func Validate(d *container.Definition, facts *host.Facts) error {
 	if d.NeedsNet() && !facts.NetNamespaces {
 		return fault.New(fault.WrongState, fault.Driver, "System lacks NETNS support")
@@ -27,6 +28,7 @@ func Validate(d *container.Definition, facts *host.Facts) error {
 
 // refuseHostInit keeps a container that shares the host's root from booting the
 // host's own init system on the host's files.
+// It goes by paths: facts list those under which the host's init system is known.
 func refuseHostInit(d *container.Definition, facts *host.Facts) error {
 	root := d.Root()
 	shared := root == nil || path.Clean(root.Source) == "/"
@@ -42,6 +44,8 @@ func refuseHostInit(d *container.Definition, facts *host.Facts) error {
 // startable says what this daemon cannot start though it can be stored: a
 // definition may be meant for another host or a later version. Whether sources
 // exist is not asked here: only the attempt tells.
+// What is looked at first is what a user has to change first: parts of the document
+// that are not served at all.
 func startable(d *container.Definition, facts *host.Facts) error {
 	if len(d.Unserved) > 0 {
 		return unsupported("%s cannot be started by this version", strings.Join(d.Unserved, ", "))
@@ -61,6 +65,7 @@ func startable(d *container.Definition, facts *host.Facts) error {
 	return checkFilesystems(d.Filesystems)
 }
 
+// Init's standard descriptors are the first console, so there must be one.
 func checkConsoles(consoles []device.Console) error {
 	if len(consoles) == 0 {
 		return unsupported("At least one PTY console is required")
@@ -76,6 +81,7 @@ func checkConsoles(consoles []device.Console) error {
 	return nil
 }
 
+// A relative source would depend on the directory of the daemon.
 func checkFilesystems(filesystems []device.Filesystem) error {
 	for _, fs := range filesystems {
 		switch fs.Kind {
@@ -100,6 +106,7 @@ func checkFilesystems(filesystems []device.Filesystem) error {
 	return nil
 }
 
+// All refusals of a start but one have this kind.
 func unsupported(format string, args ...any) error {
 	return fault.New(fault.UnsupportedConfig, fault.Driver, format, args...)
 }

@@ -16,22 +16,31 @@ import (
 )
 
 // CgroupsHarness is one host's control groups. Features that Missing may name:
-// "memory", "swap", "cpu", "cpuset", "pids", "freezer", "devices".
+// "memory", "swap", "cpu", "cpuset", "pids", "freezer", "devices". A feature is missing
+// when the kernel has no such controller, or when it is not delegated to where the
+// groups are made. "swap" is apart from "memory", as a kernel may account for memory
+// alone; "freezer" and "devices" are features of every version 2 hierarchy, while
+// version 1 has a controller for each.
 type CgroupsHarness struct {
 	Cgroups ports.Cgroups
 	// Partition is for this check alone ("/vlxtest-..."): Sweep looks there.
 	Partition string
-	// Spawn starts a process inside the group that sleeps, and ends when it has
-	// handled SIGTERM. It must have a handler: what a signal does by default the
-	// kernel may do to the frozen, too.
+	// Spawn starts a process inside the group that sleeps, and ends when it has handled
+	// SIGTERM. It must have a handler: what a signal does by default the kernel may do
+	// to the frozen, too. Spawn returns when the handler is in place, since a signal
+	// that comes before it ends the process by default.
 	Spawn func(t *testing.T, group ports.Cgroup) Child
-	// Limits reads back what the kernel has; what is unlimited is nil.
+	// Limits reads back what the kernel has; what is unlimited is nil. It reads the
+	// files and does not ask the port, which has no way to read limits: so a wish that
+	// was accepted and never written is found. May be nil.
 	Limits func(t *testing.T, group ports.Cgroup) policy.Limits
 
 	Missing []string
 }
 
-// TestCgroups checks a Cgroups and the groups it makes.
+// TestCgroups checks a Cgroups and the groups it makes. Groups come in both versions of
+// the kernel's interface, on some hosts in a mixture: the checks say what is the same
+// in all of them (admin-guide/cgroup-v1, cgroup-v2).
 func TestCgroups(t *testing.T, build func(t *testing.T) CgroupsHarness) {
 	run(t, build, slices.Concat([]check[CgroupsHarness]{
 		{"creates and opens", cgroupOpens},
@@ -55,7 +64,9 @@ func TestCgroups(t *testing.T, build func(t *testing.T) CgroupsHarness) {
 	}, cgroupEdges))
 }
 
-// create makes a group that is killed and removed with the check, however it ends.
+// create makes a group that is killed and removed with the check, however it ends. It
+// is killed first since what lives in it keeps it from being removed. Both are fine for
+// a group that the check has removed, so checks need not say whether they did.
 func create(t *testing.T, h CgroupsHarness, name string) ports.Cgroup {
 	t.Helper()
 	group, err := h.Cgroups.Create(soon(t), h.Partition, name)
@@ -69,7 +80,8 @@ func create(t *testing.T, h CgroupsHarness, name string) ports.Cgroup {
 	return group
 }
 
-// used reads counters, which works at any time.
+// used reads counters, which works at any time. It asks the port itself; that a process
+// has ended is seen by Child.Ended as well.
 func used(t *testing.T, group ports.Cgroup) usage.Usage {
 	t.Helper()
 	usage, err := group.Usage(soon(t))
@@ -77,6 +89,8 @@ func used(t *testing.T, group ports.Cgroup) usage.Usage {
 	return usage
 }
 
+// cgroupOpens: the path is all that a status file keeps, so a daemon that was started
+// anew must come to the same group by it, not merely to one that answers.
 func cgroupOpens(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	require.NotEmpty(t, group.Path())
@@ -88,6 +102,9 @@ func cgroupOpens(t *testing.T, h CgroupsHarness) {
 	assert.True(t, used(t, again).Populated, "both are the same group")
 }
 
+// cgroupOpenMissing: both a group that never was and one that was removed. A daemon
+// learns in this way that a container ended while it was away; an open that makes the
+// group, or does not look, would have it adopt nothing.
 func cgroupOpenMissing(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	_, err := h.Cgroups.Open(soon(t), group.Path()+"x")
@@ -97,6 +114,9 @@ func cgroupOpenMissing(t *testing.T, h CgroupsHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// cgroupLeftover: a daemon that was killed leaves groups in which nothing lives. The
+// next container of the name must not inherit the limits, which is what happens when a
+// directory that exists is taken as it is.
 func cgroupLeftover(t *testing.T, h CgroupsHarness) {
 	leftover := create(t, h, "vlxa")
 	limited := h.Limits != nil && !slices.Contains(h.Missing, "memory")
@@ -111,6 +131,8 @@ func cgroupLeftover(t *testing.T, h CgroupsHarness) {
 	}
 }
 
+// cgroupLivingLeftover: whoever lives in a group of that name may be a container that
+// this daemon does not know. It is neither joined nor killed.
 func cgroupLivingLeftover(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	child := h.Spawn(t, group)
@@ -120,6 +142,9 @@ func cgroupLivingLeftover(t *testing.T, h CgroupsHarness) {
 	assert.True(t, used(t, group).Populated)
 }
 
+// cgroupUsage: counters are read before, while and after something lives in the group.
+// What was used stays counted when the process has gone: processor time that falls back
+// would look like a restart to those who watch it.
 func cgroupUsage(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	before := used(t, group)
@@ -141,7 +166,8 @@ func cgroupUsage(t *testing.T, h CgroupsHarness) {
 	assert.GreaterOrEqual(t, after.CPU, during.CPU)
 }
 
-// readBack applies twice, which must be the same as once.
+// readBack applies twice, which must be the same as once. What is returned is the
+// kernel's word, not the port's.
 func readBack(t *testing.T, h CgroupsHarness, wish policy.Limits) policy.Limits {
 	t.Helper()
 	needHook(t, h.Limits != nil, "Limits")
@@ -151,6 +177,8 @@ func readBack(t *testing.T, h CgroupsHarness, wish policy.Limits) policy.Limits 
 	return h.Limits(t, group)
 }
 
+// cgroupMemory: limits are in KiB, files in bytes. Both sizes are whole pages on any
+// machine, as the kernel rounds down to pages.
 func cgroupMemory(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "memory")
 	got := readBack(t, h, policy.Limits{MemoryHard: new(uint64(65536)), MemorySoft: new(uint64(32768))})
@@ -158,6 +186,10 @@ func cgroupMemory(t *testing.T, h CgroupsHarness) {
 	assert.Equal(t, new(uint64(32768)), got.MemorySoft)
 }
 
+// cgroupSwap: the limit is of memory and swap together, as clients say it. Version 1
+// has it so (memory.memsw) and refuses to let it fall below that of memory, so the
+// order of the two writes depends on the direction; version 2 limits swap alone, so a
+// port that forgets to subtract sets twice as much.
 func cgroupSwap(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "memory")
 	need(t, h.Missing, "swap")
@@ -172,6 +204,9 @@ func cgroupSwap(t *testing.T, h CgroupsHarness) {
 	}
 }
 
+// cgroupCPU: the quota is time per period, both in microseconds. Version 2 has both in
+// one file (cpu.max) and a weight instead of shares, so what is read back shows that
+// the conversion has an inverse at the default of 1024.
 func cgroupCPU(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "cpu")
 	got := readBack(t, h, policy.Limits{CPUPeriod: new(uint64(50000)), CPUQuota: new(int64(25000)), CPUShares: new(uint64(1024))})
@@ -180,11 +215,16 @@ func cgroupCPU(t *testing.T, h CgroupsHarness) {
 	assert.Equal(t, new(uint64(1024)), got.CPUShares)
 }
 
+// cgroupPIDs: the number is one that no default has.
 func cgroupPIDs(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "pids")
 	assert.Equal(t, new(uint64(77)), readBack(t, h, policy.Limits{PIDs: new(uint64(77))}).PIDs)
 }
 
+// cgroupPartialWishes: a client changes one limit at a time, so what is not wished for
+// stays, and no wish at all does nothing. A port that writes every file would set the
+// others to what nobody asked for. The largest size stands for none, and is read back
+// as none.
 func cgroupPartialWishes(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "memory")
 	needHook(t, h.Limits != nil, "Limits")
@@ -201,6 +241,9 @@ func cgroupPartialWishes(t *testing.T, h CgroupsHarness) {
 	assert.Nil(t, h.Limits(t, group).MemoryHard)
 }
 
+// cgroupDevices: a list replaces the one before it, also by none. With version 2 each
+// is a program (bpf(2)): attaching the next without removing the last would add up, and
+// the kernel takes 64 programs at most.
 func cgroupDevices(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "devices")
 	group := create(t, h, "vlxa")
@@ -210,6 +253,9 @@ func cgroupDevices(t *testing.T, h CgroupsHarness) {
 	require.NoError(t, group.AllowDevices(soon(t), nil))
 }
 
+// cgroupFreezes: freezing twice and thawing what runs are fine. The signal must be
+// kept, not lost, so the process has to be silent for a moment and then end by its
+// handler, without being sent another.
 func cgroupFreezes(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "freezer")
 	group := create(t, h, "vlxa")
@@ -230,6 +276,8 @@ func cgroupFreezes(t *testing.T, h CgroupsHarness) {
 	awaitClosed(t, child.Ended, "the signal is delivered after the thaw")
 }
 
+// cgroupSignals: two processes, since a port that reads the list of processes only in
+// part would still reach one.
 func cgroupSignals(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	require.NoError(t, group.Signal(soon(t), 15), "an empty group is fine")
@@ -239,6 +287,8 @@ func cgroupSignals(t *testing.T, h CgroupsHarness) {
 	awaitClosed(t, second.Ended, "end of the second process")
 }
 
+// cgroupKills: the group is empty when the call returns, not a while after. Removing it
+// and the end of the container's links depend on that.
 func cgroupKills(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	require.NoError(t, group.Kill(soon(t)), "an empty group is fine")
@@ -250,6 +300,8 @@ func cgroupKills(t *testing.T, h CgroupsHarness) {
 	require.NoError(t, group.Kill(soon(t)))
 }
 
+// cgroupKillsFrozen: with version 1 a frozen process does not die of SIGKILL before it
+// is thawed, so a port that sends it and waits would wait for ever.
 func cgroupKillsFrozen(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "freezer")
 	group := create(t, h, "vlxa")
@@ -261,6 +313,8 @@ func cgroupKillsFrozen(t *testing.T, h CgroupsHarness) {
 	require.NoError(t, group.Remove(soon(t)))
 }
 
+// cgroupRemoves: two parties may clean up after the same container, the daemon's job
+// and the next daemon. The second finds nothing and must not fail.
 func cgroupRemoves(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	child := h.Spawn(t, group)
@@ -271,6 +325,8 @@ func cgroupRemoves(t *testing.T, h CgroupsHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// cgroupRemoveWaits: to remove is not to kill. The wait ends with the context, and the
+// group is as it was.
 func cgroupRemoveWaits(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	child := h.Spawn(t, group)
@@ -281,6 +337,8 @@ func cgroupRemoveWaits(t *testing.T, h CgroupsHarness) {
 	assert.True(t, used(t, group).Populated)
 }
 
+// cgroupSweeps: of three groups one is empty, one is empty but known, one is unknown
+// but lives. Only the first may go, and its path is returned once.
 func cgroupSweeps(t *testing.T, h CgroupsHarness) {
 	empty, known, alive := create(t, h, "vlxempty"), create(t, h, "vlxknown"), create(t, h, "vlxalive")
 	h.Spawn(t, alive)

@@ -16,7 +16,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// cgroupEdges are the checks of what is rare: refusals, ends and crowds.
+// cgroupEdges are the checks of what is rare: refusals, ends and crowds. They come with
+// TestCgroups and use its harness.
 var cgroupEdges = []check[CgroupsHarness]{
 	{"makes what is above", cgroupParents},
 	{"says where it makes groups", cgroupNamed},
@@ -30,6 +31,9 @@ var cgroupEdges = []check[CgroupsHarness]{
 	{"an ended context leaves nothing", cgroupEnded},
 }
 
+// cgroupParents: partitions nest ("/machine/customers/a"), and nobody makes them
+// beforehand. With version 2 each of the parents has to enable its controllers for the
+// next, which is found out when the group is used, not when it is made.
 func cgroupParents(t *testing.T, h CgroupsHarness) {
 	h.Partition = path.Join(h.Partition, "vlxsub", "vlxdeep")
 	group := create(t, h, "vlxa")
@@ -38,6 +42,11 @@ func cgroupParents(t *testing.T, h CgroupsHarness) {
 	assert.Equal(t, group.Path(), again.Path())
 }
 
+// cgroupNamed: the daemon writes the path into a status file before the group exists,
+// so that a successor finds what a start has left behind that was cut short. A path
+// that is told wrong leaves a group that nobody ever removes. To ask makes nothing, and
+// two names never lead to one path. In a unit's group it is CgroupScopes.PathIn that
+// tells.
 func cgroupNamed(t *testing.T, h CgroupsHarness) {
 	namer, ok := h.Cgroups.(ports.CgroupNamer)
 	if !ok {
@@ -57,6 +66,8 @@ func cgroupNamed(t *testing.T, h CgroupsHarness) {
 	assert.NotEqual(t, before, other)
 }
 
+// cgroupUnlimits: clients take a quota back with -1. The period goes into the same file
+// with version 2, so a port that writes "max" alone would reset it.
 func cgroupUnlimits(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "cpu")
 	needHook(t, h.Limits != nil, "Limits")
@@ -69,8 +80,10 @@ func cgroupUnlimits(t *testing.T, h CgroupsHarness) {
 	assert.Equal(t, new(uint64(50000)), got.CPUPeriod, "left alone")
 }
 
-// cgroupRefusedLimit: of several wishes one is such that no kernel takes it (a
-// period is a millisecond at least, see admin-guide/cgroup-v2).
+// cgroupRefusedLimit: of several wishes one is such that no kernel takes it (a period
+// is a millisecond at least, see admin-guide/cgroup-v2). Memory is another file than
+// that of the period, so a port that stops at the first refusal may leave it changed.
+// What is compared is all that Limits reads, before and after.
 func cgroupRefusedLimit(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "memory")
 	need(t, h.Missing, "cpu")
@@ -86,6 +99,8 @@ func cgroupRefusedLimit(t *testing.T, h CgroupsHarness) {
 	assert.Equal(t, before, h.Limits(t, group))
 }
 
+// cgroupCPUSet: processor 0 is on every host. It is applied twice, as all limits are; a
+// list that is none must be refused by whoever notices.
 func cgroupCPUSet(t *testing.T, h CgroupsHarness) {
 	need(t, h.Missing, "cpuset")
 	group := create(t, h, "vlxa")
@@ -94,7 +109,9 @@ func cgroupCPUSet(t *testing.T, h CgroupsHarness) {
 	assert.Error(t, group.Apply(soon(t), policy.Limits{CPUSet: "no list"}))
 }
 
-// cgroupCountedByMany: Usage needs no job, so it meets everything.
+// cgroupCountedByMany: Usage needs no job, so it meets everything. Groups are filled
+// and killed meanwhile. Found are counters that are read without a lock and processes
+// that vanish between two reads, which must not be an error.
 func cgroupCountedByMany(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	ctx, enough := context.WithCancel(soon(t))
@@ -119,6 +136,10 @@ func cgroupCountedByMany(t *testing.T, h CgroupsHarness) {
 	assert.False(t, used(t, group).Populated)
 }
 
+// cgroupRemoveAwaits: the last process of a group is gone a moment after it was killed,
+// when it has been reaped. Remove is called at once, in the job that stops a container,
+// so it must wait for that instead of reporting a group that is busy. The group must be
+// gone when the call returns, as links and names are free from then on.
 func cgroupRemoveAwaits(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	child := h.Spawn(t, group)
@@ -131,7 +152,8 @@ func cgroupRemoveAwaits(t *testing.T, h CgroupsHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
-// cgroupGone: there are no processes in what is gone.
+// cgroupGone: there are no processes in what is gone. A container that ended by itself
+// may be destroyed at the same time. Only what has an effect to show may fail.
 func cgroupGone(t *testing.T, h CgroupsHarness) {
 	group := create(t, h, "vlxa")
 	require.NoError(t, group.Remove(soon(t)))
@@ -140,7 +162,10 @@ func cgroupGone(t *testing.T, h CgroupsHarness) {
 	assert.Error(t, group.Apply(soon(t), policy.Limits{MemoryHard: new(uint64(65536))}), "there is nothing to limit")
 }
 
-// cgroupEntry: a real group hands out its directories, afresh each time.
+// cgroupEntry: a real group hands out its directories, afresh each time. It is handed
+// out for each start, and each of the descriptors is the caller's: one that is shared
+// would be closed under somebody else. What the container sees below /sys/fs/cgroup has
+// one directory for each name.
 func cgroupEntry(t *testing.T, h CgroupsHarness) {
 	entry, ok := create(t, h, "vlxa").(ports.CgroupEntry)
 	if !ok {
@@ -165,6 +190,9 @@ func cgroupEntry(t *testing.T, h CgroupsHarness) {
 	assert.NotEmpty(t, seen)
 }
 
+// cgroupEnded: either the group was not made, and then nothing is left of it, or it was
+// made and is the caller's to remove. A freeze that was given up is undone: a container
+// that is frozen while its state says that it runs could not be resumed.
 func cgroupEnded(t *testing.T, h CgroupsHarness) {
 	made, err := h.Cgroups.Create(over(), h.Partition, "vlxover")
 	if refused(t, err) {

@@ -13,17 +13,22 @@ import (
 	"virtlxcd/ports"
 )
 
-// CodecHarness is a codec with what is particular about its format.
+// CodecHarness is a codec with what is particular about its format. Formats differ in
+// everything but their meaning, so checks never look at a document, except for numbers
+// and names that they have put there themselves.
 type CodecHarness struct {
 	Codec ports.Codec
 	// Document is a whole one of a container with one link; without a uuid if it is
-	// zero, and without the link's address if address is false.
+	// zero, and without the link's address if address is false. It must be one that
+	// Parse takes as it is.
 	Document func(name string, uuid container.UUID, address bool) string
-	// Malformed is no document at all; Nameless one that names nobody.
+	// Malformed is no document at all; Nameless one that names nobody. The two are told
+	// apart, since clients see different errors for them.
 	Malformed, Nameless string
 }
 
-// TestCodec checks a Codec.
+// TestCodec checks a Codec. The codec of the daemon and that of the fakes have nothing
+// in common but this suite: what holds here may be relied on by the driver.
 func TestCodec(t *testing.T, build func(t *testing.T) CodecHarness) {
 	run(t, build, []check[CodecHarness]{
 		{"peeks what it parses", codecPeeks},
@@ -38,8 +43,12 @@ func TestCodec(t *testing.T, build func(t *testing.T) CodecHarness) {
 	})
 }
 
+// someone has the version (4) and variant of a random UUID, as the reader of a real
+// document may check them.
 var someone = container.UUID{1, 2, 3, 4, 5, 6, 0x47, 8, 0x89, 10, 11, 12, 13, 14, 15, 16}
 
+// parse is for documents that a harness made or that the codec printed, all of which it
+// must read.
 func (h CodecHarness) parse(t *testing.T, document string) *container.Definition {
 	t.Helper()
 	definition, err := h.Codec.Parse(document)
@@ -47,6 +56,10 @@ func (h CodecHarness) parse(t *testing.T, document string) *container.Definition
 	return definition
 }
 
+// codecPeeks: access is checked for the name and uuid that Peek tells, then Parse
+// decides what is defined. If they differed, a document could be checked as one
+// container and define another. The name has a blank, which a cheap reader is likely to
+// cut at.
 func codecPeeks(t *testing.T, h CodecHarness) {
 	for _, uuid := range []container.UUID{someone, {}} {
 		document := h.Document("vlx web", uuid, true)
@@ -63,6 +76,8 @@ func codecPeeks(t *testing.T, h CodecHarness) {
 	}
 }
 
+// codecMalformed: a failed parse returns no half of a definition that somebody might go
+// on with. The empty document is refused too, but its kind is left to the format.
 func codecMalformed(t *testing.T, h CodecHarness) {
 	for _, document := range []string{h.Malformed, ""} {
 		definition, err := h.Codec.Parse(document)
@@ -83,7 +98,10 @@ func codecMalformed(t *testing.T, h CodecHarness) {
 	assert.ErrorIs(t, err, fault.NoName)
 }
 
-// codecDraws: each parse draws anew, and ParseStored says what.
+// codecDraws: each parse draws anew, and ParseStored says what. All four combinations:
+// whether a document of the store must be saved anew depends on it. One that says too
+// little would give the container another uuid at each restart of the daemon, one that
+// says too much rewrites files for nothing.
 func codecDraws(t *testing.T, h CodecHarness) {
 	for _, left := range []ports.Drawn{{}, {UUID: true}, {Addresses: true}, {UUID: true, Addresses: true}} {
 		uuid := someone
@@ -106,7 +124,8 @@ func codecDraws(t *testing.T, h CodecHarness) {
 }
 
 // codecRoundTrip: what was printed is printed again, so that a file does not change
-// when nothing has changed.
+// when nothing has changed. It must hold for all views, as status files have all and
+// files of definitions leave out what is only known while it runs.
 func codecRoundTrip(t *testing.T, h CodecHarness) {
 	definition := h.parse(t, h.Document("vlx web", someone, true))
 	for _, how := range []ports.Format{
@@ -124,6 +143,9 @@ func codecRoundTrip(t *testing.T, h CodecHarness) {
 	}
 }
 
+// codecID: the id is of a run, not of a definition. It is shown to clients and must
+// neither be kept when the document comes back nor be printed without being asked for.
+// The number appears nowhere else in the document.
 func codecID(t *testing.T, h CodecHarness) {
 	definition := h.parse(t, h.Document("vlxweb", someone, true))
 	without := h.Codec.Format(definition, ports.Format{ID: container.NoID})
@@ -133,6 +155,9 @@ func codecID(t *testing.T, h CodecHarness) {
 	assert.Equal(t, without, h.Codec.Format(with, ports.Format{ID: container.NoID}), "an id is not part of what is defined")
 }
 
+// codecReadsOnly: definitions are shared by snapshots that readers use without a lock,
+// so printing must work on a copy. A name of the host side that was made up is what the
+// inactive view drops, so it is where a codec would change its argument.
 func codecReadsOnly(t *testing.T, h CodecHarness) {
 	definition := h.parse(t, h.Document("vlxweb", someone, true))
 	definition.Links[0].HostName = "vnet7"
@@ -143,6 +168,9 @@ func codecReadsOnly(t *testing.T, h CodecHarness) {
 	assert.Equal(t, before, definition)
 }
 
+// codecStatus: the file is all that a new daemon knows of what runs, so everything in
+// it must come back. A file that was cut in the middle, as by a host that lost its
+// power, is refused and not taken for one with zeros in it.
 func codecStatus(t *testing.T, h CodecHarness) {
 	for _, state := range []lifecycle.State{lifecycle.Starting, lifecycle.Running, lifecycle.Paused} {
 		want := status("vlx web", 1)
@@ -160,6 +188,9 @@ func codecStatus(t *testing.T, h CodecHarness) {
 	}
 }
 
+// codecMetadata: what is attached must be one element, which gets the prefix that the
+// client gave (formatdomain, metadata). Text, nothing, and what is not closed would
+// break every document that is printed later.
 func codecMetadata(t *testing.T, h CodecHarness) {
 	made, err := h.Codec.Metadata("<note>hello</note>", "vlx", "urn:vlx")
 	require.NoError(t, err)
@@ -176,6 +207,8 @@ func codecMetadata(t *testing.T, h CodecHarness) {
 	assert.Equal(t, definition.Metadata, again.Metadata, "it is kept as it was made")
 }
 
+// codecCapabilities: whatever its form, the architecture is in it. All other facts may
+// be zero, as on a host that tells little.
 func codecCapabilities(t *testing.T, h CodecHarness) {
 	assert.Contains(t, h.Codec.Capabilities(&host.Facts{Hostname: "vlxhost", Arch: "x86_64", CPUs: 1, Memory: 1 << 20}), "x86_64")
 }

@@ -16,7 +16,9 @@ import (
 // InitKind is what the init of an order does.
 type InitKind uint8
 
-// The kinds of init that a harness makes orders for.
+// The kinds of init that a harness makes orders for. A harness gives each a program of
+// its own (or a path at which there is none). They are all small and need nothing but
+// what is in the plan.
 const (
 	Sleeps  InitKind = iota // runs until it is killed and catches nothing
 	Exits3                  // ends at once with status 3
@@ -25,32 +27,41 @@ const (
 	Reboots                 // asks for a reboot when the line "reboot" comes from its terminal
 )
 
-// Wanted is the order that a check needs.
+// Wanted is the order that a check needs. The zero Init is one that sleeps, so that
+// most checks only give a name.
 type Wanted struct {
-	Name      string // unique within the check, starts with "vlx"
-	Init      InitKind
-	Network   bool // with a network namespace of its own
+	Name    string // unique within the check, starts with "vlx"
+	Init    InitKind
+	Network bool // with a network namespace of its own
+	// A restart inside stops before the last steps, so that the daemon can make links
+	// in the new namespace.
 	WaitLinks bool
 }
 
-// ControllersHarness is a host on which containers can be started. Features
-// that Missing may name: "controllers", "network", "console", "reboot".
+// ControllersHarness is a host on which containers can be started. Features that
+// Missing may name: "controllers", "network", "console", "reboot". "controllers" is
+// missing where no process with namespaces can be made, which skips the suite.
 type ControllersHarness struct {
 	Controllers ports.Controllers
-	// Again returns the port of a restarted daemon on the same host.
+	// Again returns the port of a restarted daemon on the same host. It shares nothing
+	// in memory with the first one: what it finds it finds on the host.
 	Again func(t *testing.T) ports.Controllers
 	// Order makes an order with a fresh cgroup, one host terminal and one guest
-	// terminal. What it holds is closed, killed and removed by the harness.
+	// terminal. What it holds is closed, killed and removed by the harness. The order's
+	// Enter ends with Exec, and what is below /vlx does not exist in it: checks put
+	// failing operations before the last.
 	Order func(t *testing.T, wanted Wanted) ports.Order
 	// Kill ends a controller process with SIGKILL, and returns when it is dead.
 	Kill func(t *testing.T, ref container.Controller)
-	// Console opens the host terminal of an order as a client would.
+	// Console opens the host terminal of an order as a client would. The caller closes
+	// it. May be nil.
 	Console func(t *testing.T, order ports.Order) io.ReadWriteCloser
 
 	Missing []string
 }
 
-// TestControllers checks a Controllers and the processes it makes.
+// TestControllers checks a Controllers and the processes it makes. A host that cannot
+// make such processes at all skips every check by one feature.
 func TestControllers(t *testing.T, build func(t *testing.T) ControllersHarness) {
 	prepared := func(t *testing.T) ControllersHarness {
 		h := build(t)
@@ -82,7 +93,8 @@ func TestControllers(t *testing.T, build func(t *testing.T) ControllersHarness) 
 	}))
 }
 
-// launch starts a controller. Its process ends when it holds nothing, or with the harness.
+// launch starts a controller. Its process ends when it holds nothing, or with the
+// harness. Closing twice is harmless, so checks may close it themselves.
 func launch(t *testing.T, h ControllersHarness, order ports.Order) ports.Controller {
 	t.Helper()
 	controller, err := h.Controllers.Launch(soon(t), order.Identity)
@@ -92,7 +104,8 @@ func launch(t *testing.T, h ControllersHarness, order ports.Order) ports.Control
 	return controller
 }
 
-// adopt connects as a daemon that was started anew.
+// adopt connects as a daemon that was started anew. It comes from a port of Again in
+// most checks: the connection of the last daemon is closed or cut by then.
 func adopt(t *testing.T, from ports.Controllers, ref container.Controller) ports.Controller {
 	t.Helper()
 	controller, err := from.Adopt(soon(t), ref)
@@ -101,7 +114,8 @@ func adopt(t *testing.T, from ports.Controllers, ref container.Controller) ports
 	return controller
 }
 
-// closeHeld closes what was received.
+// closeHeld closes what was received. Terminals is not to be used afterwards, as append
+// may write behind it.
 func closeHeld(held ports.Held) {
 	lone := []interface{ Close() error }{}
 	for _, file := range append(append(held.Terminals, held.Hosts...), held.Process, held.Network, held.Plan) {
@@ -114,7 +128,8 @@ func closeHeld(held ports.Held) {
 	}
 }
 
-// begin makes the first process, which waits for Proceed.
+// begin makes the first process, which waits for Proceed. What is held is closed with
+// the check, before the connection is.
 func begin(t *testing.T, controller ports.Controller, order ports.Order) ports.Held {
 	t.Helper()
 	held, err := controller.Begin(soon(t), order)
@@ -123,7 +138,8 @@ func begin(t *testing.T, controller ports.Controller, order ports.Order) ports.H
 	return held
 }
 
-// start launches, begins and proceeds.
+// start launches, begins and proceeds. When it returns init has been executed: that is
+// the promise of Proceed.
 func start(t *testing.T, h ControllersHarness, wanted Wanted) (ports.Controller, ports.Order, ports.Held) {
 	t.Helper()
 	order := h.Order(t, wanted)
@@ -133,7 +149,7 @@ func start(t *testing.T, h ControllersHarness, wanted Wanted) (ports.Controller,
 	return controller, order, held
 }
 
-// next waits for a report.
+// next waits for a report. Its descriptors are closed with the check.
 func next(t *testing.T, controller ports.Controller) ports.Report {
 	t.Helper()
 	select {
@@ -147,7 +163,9 @@ func next(t *testing.T, controller ports.Controller) ports.Report {
 	return ports.Report{}
 }
 
-// hungUp waits for the end of reports.
+// hungUp waits for the end of reports. Reports that come before are taken and dropped:
+// a check that minds them takes them with next. The channel must be closed and not
+// merely silent, since the driver waits for that.
 func hungUp(t *testing.T, controller ports.Controller) {
 	t.Helper()
 	for {
@@ -163,13 +181,15 @@ func hungUp(t *testing.T, controller ports.Controller) {
 	}
 }
 
-// alive asks the control group, not the controller.
+// alive asks the control group, not the controller. A controller that believes in a
+// container that is long dead would say yes.
 func alive(t *testing.T, order ports.Order) bool {
 	t.Helper()
 	return used(t, order.Cgroup).Populated
 }
 
-// killed kills the container, as destroy does, and takes the report.
+// killed kills the container, as destroy does, and takes the report. The kill does not
+// go through the controller, so the report shows that it watches init by itself.
 func killed(t *testing.T, controller ports.Controller, order ports.Order) ports.Report {
 	t.Helper()
 	require.NoError(t, order.Cgroup.Kill(soon(t)))

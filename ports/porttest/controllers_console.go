@@ -11,6 +11,9 @@ import (
 	"virtlxcd/ports"
 )
 
+// controllerConsole: bytes go both ways between the host terminal and the guest's,
+// through the controller. What was written before a client came must be there still:
+// init says hello at once, and the console is opened after that.
 func controllerConsole(t *testing.T, h ControllersHarness) {
 	need(t, h.Missing, "console")
 	needHook(t, h.Console != nil, "Console")
@@ -22,7 +25,11 @@ func controllerConsole(t *testing.T, h ControllersHarness) {
 	await(t, console, "over to you")
 }
 
-// await reads until the text has come. What a terminal adds is skipped.
+// await reads until the text has come. What a terminal adds is skipped. The guest's
+// terminal is one as a login shell has it: it echoes what is typed and makes "\r\n" of
+// the end of a line (termios(3)), so the text need not come alone. A terminal cannot be
+// waited for with a context, so reading is given up and left to the closing of the
+// stream.
 func await(t *testing.T, from io.Reader, text string) {
 	t.Helper()
 	done := make(chan error, 1)
@@ -35,6 +42,9 @@ func await(t *testing.T, from io.Reader, text string) {
 	}
 }
 
+// readUntil compares byte by byte and reads none beyond the text, as the next call goes
+// on from there. A text whose beginning comes back inside it might be missed: none of
+// the suite's is such.
 func readUntil(from io.Reader, text string) error {
 	matched := 0
 	for one := make([]byte, 1); matched < len(text); {
@@ -53,7 +63,9 @@ func readUntil(from io.Reader, text string) error {
 	return nil
 }
 
-// reboot makes init ask for a reboot and takes the report.
+// reboot makes init ask for a reboot and takes the report. It is the program that asks,
+// by a line that is typed: reboot(2) in a PID namespace ends init, and its parent sees
+// the signal SIGHUP (pid_namespaces(7)).
 func reboot(t *testing.T, h ControllersHarness, controller ports.Controller, order ports.Order) ports.Report {
 	t.Helper()
 	console := h.Console(t, order)
@@ -64,6 +76,10 @@ func reboot(t *testing.T, h ControllersHarness, controller ports.Controller, ord
 	return report
 }
 
+// controllerRestarts: a reboot is no end. The controller starts another init by the
+// same plan in the same cgroup, and reports it with descriptors of the new one, as
+// those of the last are of a dead process. What is reclaimed afterwards is the new
+// init's, too.
 func controllerRestarts(t *testing.T, h ControllersHarness) {
 	need(t, h.Missing, "reboot")
 	needHook(t, h.Console != nil, "Console")
@@ -82,6 +98,10 @@ func controllerRestarts(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, report.Held.PID, again.PID)
 }
 
+// controllerRestartsWithLinks: the network namespace dies with the last init and the
+// links with it. So the controller must not let the new init run without them: it
+// reports, waits, and goes on when the daemon says so, which has then made new links in
+// the namespace that was reclaimed.
 func controllerRestartsWithLinks(t *testing.T, h ControllersHarness) {
 	need(t, h.Missing, "reboot")
 	need(t, h.Missing, "network")

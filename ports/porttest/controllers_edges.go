@@ -29,7 +29,10 @@ var controllerEdges = []check[ControllersHarness]{
 }
 
 // controllerFiles: what an order carries is its maker's, whether or not the start
-// succeeds.
+// succeeds. A client's files are its connection's to close, and the undo of a start
+// that failed closes terminals: if the port closed them too, another descriptor that
+// has got the number by then would be hit. Both a start that succeeds and one that
+// fails are looked at, as they end on different ways.
 func controllerFiles(t *testing.T, h ControllersHarness) {
 	for _, init := range []InitKind{Sleeps, Absent} {
 		order := h.Order(t, Wanted{Name: "vlxa", Init: init})
@@ -50,8 +53,9 @@ func controllerFiles(t *testing.T, h ControllersHarness) {
 	}
 }
 
-// controllerProceedsTwice: a daemon that does not know whether its predecessor said
-// so says it again.
+// controllerProceedsTwice: a daemon that does not know whether its predecessor said so
+// says it again. It must not execute init again, nor fail: either would end a container
+// that runs well.
 func controllerProceedsTwice(t *testing.T, h ControllersHarness) {
 	controller, order, held := start(t, h, Wanted{Name: "vlxa"})
 	require.NoError(t, controller.Proceed(soon(t), order.Identity.UUID))
@@ -62,6 +66,8 @@ func controllerProceedsTwice(t *testing.T, h ControllersHarness) {
 	killed(t, controller, order)
 }
 
+// controllerHoldsAlready: two jobs for one container do not happen, but a daemon that
+// lost a reply may ask again. Nothing that is refused may hurt what runs.
 func controllerHoldsAlready(t *testing.T, h ControllersHarness) {
 	controller, order, held := start(t, h, Wanted{Name: "vlxa"})
 	second, err := controller.Begin(soon(t), order)
@@ -74,7 +80,9 @@ func controllerHoldsAlready(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, held.PID, again.PID, "the first is unharmed")
 }
 
-// controllerAbandonsRunning: whoever abandons knows of the end already.
+// controllerAbandonsRunning: whoever abandons knows of the end already. A report would
+// be taken for the end of the next container of that uuid. Another container is held
+// meanwhile, since a controller that holds nothing ends, and its channel with it.
 func controllerAbandonsRunning(t *testing.T, h ControllersHarness) {
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa"})
 	other := h.Order(t, Wanted{Name: "vlxb"})
@@ -91,7 +99,9 @@ func controllerAbandonsRunning(t *testing.T, h ControllersHarness) {
 	}
 }
 
-// twoKilled starts two containers in one controller and kills both.
+// twoKilled starts two containers in one controller and kills both. Neither report is
+// acknowledged. They come in the order of the ends, as each is taken before the next
+// kill.
 func twoKilled(t *testing.T, h ControllersHarness) (ports.Controller, [2]ports.Report) {
 	t.Helper()
 	controller, first, _ := start(t, h, Wanted{Name: "vlxa"})
@@ -101,6 +111,9 @@ func twoKilled(t *testing.T, h ControllersHarness) (ports.Controller, [2]ports.R
 	return controller, [2]ports.Report{killed(t, controller, first), killed(t, controller, second)}
 }
 
+// controllerAcknowledgesAll: a daemon that has dealt with several reports acknowledges
+// the last. A controller that drops only this one would never end. That it ends shows
+// in the end of its reports, and in that nobody can adopt it.
 func controllerAcknowledgesAll(t *testing.T, h ControllersHarness) {
 	controller, reports := twoKilled(t, h)
 	assert.Greater(t, reports[1].Number, reports[0].Number)
@@ -110,6 +123,10 @@ func controllerAcknowledgesAll(t *testing.T, h ControllersHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// controllerRepeatsRest: the next daemon must hear of what the last one left and of
+// nothing else. A report that comes again would stop a container that was started anew
+// meanwhile. An acknowledgement may come twice, as a daemon may not know whether the
+// first arrived.
 func controllerRepeatsRest(t *testing.T, h ControllersHarness) {
 	controller, reports := twoKilled(t, h)
 	require.NoError(t, controller.Acknowledge(reports[0].Number))
@@ -123,8 +140,10 @@ func controllerRepeatsRest(t *testing.T, h ControllersHarness) {
 	hungUp(t, adopted)
 }
 
-// controllerNumbers: a number never comes back, so that an acknowledgement that
-// comes late takes nothing else along.
+// controllerNumbers: a number never comes back, so that an acknowledgement that comes
+// late takes nothing else along. A controller that counts from 1 again when its list is
+// empty would lose the later report here, and the daemon would believe that the
+// container still runs.
 func controllerNumbers(t *testing.T, h ControllersHarness) {
 	controller, first, _ := start(t, h, Wanted{Name: "vlxa"})
 	keeper := h.Order(t, Wanted{Name: "vlxkeep"})
@@ -141,6 +160,8 @@ func controllerNumbers(t *testing.T, h ControllersHarness) {
 	require.NoError(t, adopted.Acknowledge(later.Number))
 }
 
+// controllerUnused: a daemon that dies between Launch and Begin leaves a process that
+// nothing leads to. It ends by itself when the connection is cut.
 func controllerUnused(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	controller := launch(t, h, order)
@@ -151,6 +172,9 @@ func controllerUnused(t *testing.T, h ControllersHarness) {
 	assert.Error(t, err, "nobody listens any more")
 }
 
+// controllerEnded: a Begin that was given up may have got to the controller all the
+// same. What Abandon promises then is that nothing is left in the group, which Remove
+// shows: it waits for a process, and would fail for it.
 func controllerEnded(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	controller := launch(t, h, order)
@@ -164,7 +188,9 @@ func controllerEnded(t *testing.T, h ControllersHarness) {
 }
 
 // controllerSweeps: one has ended and nobody was told, one holds a container, one is
-// known to the daemon.
+// known to the daemon. The first has an end to report that nobody will ask for, since
+// no status leads to its socket: it is ended. Its report does not keep it, unlike that
+// of the third, which the daemon is about to adopt.
 func controllerSweeps(t *testing.T, h ControllersHarness) {
 	forgotten, over, _ := start(t, h, Wanted{Name: "vlxa"})
 	holding, order, _ := start(t, h, Wanted{Name: "vlxb"})

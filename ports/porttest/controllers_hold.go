@@ -10,6 +10,9 @@ import (
 	"virtlxcd/ports"
 )
 
+// controllerNetwork: the descriptor is how the daemon puts links inside, so it must be
+// there and open when Begin returns, before init runs. A controller that sends the
+// wrong one, or none, is found by the first link.
 func controllerNetwork(t *testing.T, h ControllersHarness) {
 	need(t, h.Missing, "network")
 	_, _, held := start(t, h, Wanted{Name: "vlxa", Network: true})
@@ -18,6 +21,10 @@ func controllerNetwork(t *testing.T, h ControllersHarness) {
 	assert.NoError(t, err)
 }
 
+// controllerReclaims: a daemon that was started anew gets all that a running container
+// consists of. The descriptors are fresh, so it works although the first set was
+// closed. Hosts and Plan are in it as well: without them no other controller could take
+// over.
 func controllerReclaims(t *testing.T, h ControllersHarness) {
 	controller, order, held := start(t, h, Wanted{Name: "vlxa"})
 	closeHeld(held) // theirs are others
@@ -32,6 +39,9 @@ func controllerReclaims(t *testing.T, h ControllersHarness) {
 	assert.NotNil(t, again.Plan)
 }
 
+// controllerSeveral: two containers in one process. The end of the first, also when it
+// is acknowledged, leaves both the other and the process alone; after the end of the
+// last the process ends.
 func controllerSeveral(t *testing.T, h ControllersHarness) {
 	controller, first, _ := start(t, h, Wanted{Name: "vlxa"})
 	second := h.Order(t, Wanted{Name: "vlxb"})
@@ -47,6 +57,10 @@ func controllerSeveral(t *testing.T, h ControllersHarness) {
 	hungUp(t, controller)
 }
 
+// controllerOutlives: this is what controllers are there for. The daemon goes away
+// without a word, as in a crash, and its successor finds the same process by what it
+// remembers of it, and in it the same init. A controller that ends with its connection
+// takes the containers along.
 func controllerOutlives(t *testing.T, h ControllersHarness) {
 	controller, order, held := start(t, h, Wanted{Name: "vlxa"})
 	ref := controller.Ref()
@@ -63,6 +77,9 @@ func controllerOutlives(t *testing.T, h ControllersHarness) {
 	killed(t, adopted, order)
 }
 
+// controllerKeepsReports: init ends while there is no daemon. The report waits, and has
+// the wait status that only the parent of init can have seen, so it is told why the
+// container stopped and not merely that it did.
 func controllerKeepsReports(t *testing.T, h ControllersHarness) {
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa"})
 	require.NoError(t, controller.Close())
@@ -76,6 +93,9 @@ func controllerKeepsReports(t *testing.T, h ControllersHarness) {
 	hungUp(t, adopted)
 }
 
+// controllerRepeats: a daemon that received a report may die before it has acted on it.
+// What it did not acknowledge is told again, with the same number, so that nobody takes
+// it for a second end.
 func controllerRepeats(t *testing.T, h ControllersHarness) {
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa"})
 	first := killed(t, controller, order)
@@ -88,6 +108,10 @@ func controllerRepeats(t *testing.T, h ControllersHarness) {
 	hungUp(t, adopted)
 }
 
+// controllerAdoptsGone: numbers of processes come back. A reference with another start
+// time is of another process, even if a controller answers there; one that was killed
+// has left a socket at which nobody listens. Both are NotFound, by which the driver
+// goes on to look for what is left of the container.
 func controllerAdoptsGone(t *testing.T, h ControllersHarness) {
 	needHook(t, h.Kill != nil, "Kill")
 	controller, _, _ := start(t, h, Wanted{Name: "vlxa"})
@@ -100,6 +124,10 @@ func controllerAdoptsGone(t *testing.T, h ControllersHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// controllerDies: init has lost its parent and nothing else. A controller that asks the
+// kernel to kill init with it (PR_SET_PDEATHSIG of prctl(2)), or is process 1 of the
+// namespace itself, would be found here. The connection says so by the end of reports,
+// and calls fail instead of hanging.
 func controllerDies(t *testing.T, h ControllersHarness) {
 	needHook(t, h.Kill != nil, "Kill")
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa"})
@@ -110,6 +138,9 @@ func controllerDies(t *testing.T, h ControllersHarness) {
 	assert.Error(t, err)
 }
 
+// controllerRestores: another process takes over by the descriptors that were reclaimed
+// in time. It is not init's parent, so the exit status may be unknown, but the end must
+// be reported all the same.
 func controllerRestores(t *testing.T, h ControllersHarness) {
 	needHook(t, h.Kill != nil, "Kill")
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa"})

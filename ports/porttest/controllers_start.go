@@ -14,6 +14,10 @@ import (
 	"virtlxcd/ports"
 )
 
+// controllerStarts: the usual life from Launch to the end. The wait status of the kill
+// is seen by whoever is the parent; the number is needed to acknowledge, so 0 would be
+// none. With nothing left to hold or to report the process ends by itself, and cannot
+// be adopted any more.
 func controllerStarts(t *testing.T, h ControllersHarness) {
 	controller, order, held := start(t, h, Wanted{Name: "vlxa"})
 	assert.Positive(t, held.PID)
@@ -34,6 +38,9 @@ func controllerStarts(t *testing.T, h ControllersHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// controllerWaits: between Begin and Proceed the daemon makes links. The init is one
+// that ends at once, so a controller that does not wait has something to report within
+// a moment.
 func controllerWaits(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa", Init: Exits3})
 	controller := launch(t, h, order)
@@ -48,6 +55,8 @@ func controllerWaits(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, ports.ReportExited, next(t, controller).Kind)
 }
 
+// controllerExitStatus: the status is as wait(2) gives it, so 3 comes as 3<<8. A port
+// that passes the exit code on would make an end by signal 3 of it.
 func controllerExitStatus(t *testing.T, h ControllersHarness) {
 	controller, order, _ := start(t, h, Wanted{Name: "vlxa", Init: Exits3})
 	report := next(t, controller)
@@ -56,7 +65,9 @@ func controllerExitStatus(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, 3<<8, report.Exit)
 }
 
-// failed checks the error of a step and that nothing is left.
+// failed checks the error of a step and that nothing is left. The errno is found in two
+// ways, as a number for the message and by errors.Is for code that asks. What is left
+// would be a process in the group or a container that can be reclaimed.
 func failed(t *testing.T, controller ports.Controller, order ports.Order, err error) *ports.StepError {
 	t.Helper()
 	var failure *ports.StepError
@@ -70,6 +81,8 @@ func failed(t *testing.T, controller ports.Controller, order ports.Order, err er
 	return failure
 }
 
+// controllerPrepareFails: the last operation of the first list looks for a tree that is
+// not there. It has a slot of its own, so nothing but the path is wrong with it.
 func controllerPrepareFails(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	order.Prepare = append(order.Prepare, step.Op{Code: step.OpenTree, Path: "/vlx/no/such/tree", Slot: order.Slots})
@@ -81,6 +94,10 @@ func controllerPrepareFails(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, len(order.Prepare)-1, failure.Index)
 }
 
+// controllerEnterFails: the operation is put before Exec, in the middle of the second
+// list. It fails in the child, after Proceed, so its index has to come back from there.
+// A port that counts from the first list, or says only that init failed, names the
+// wrong one to the user.
 func controllerEnterFails(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	at := len(order.Enter) - 1
@@ -93,6 +110,9 @@ func controllerEnterFails(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, at, failure.Index)
 }
 
+// controllerInitMissing: the most frequent mistake in a definition. It must be told as
+// that of Exec, with ENOENT, and be kept apart from a program whose interpreter is
+// missing, for which execve(2) gives the same errno.
 func controllerInitMissing(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa", Init: Absent})
 	controller := launch(t, h, order)
@@ -103,6 +123,8 @@ func controllerInitMissing(t *testing.T, h ControllersHarness) {
 	assert.Equal(t, step.Exec, order.Enter[failure.Index].Code)
 }
 
+// controllerAbandons: the undo of a start says so whether or not the start got that
+// far, and perhaps twice. When the group can be removed nothing lives in it.
 func controllerAbandons(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	controller := launch(t, h, order)
@@ -112,6 +134,8 @@ func controllerAbandons(t *testing.T, h ControllersHarness) {
 	require.NoError(t, order.Cgroup.Remove(soon(t)), "nothing lives in the group")
 }
 
+// controllerDeserted: a daemon that died in the middle of a start will never say
+// Proceed. What waits for it would wait for ever, in a group that nobody removes.
 func controllerDeserted(t *testing.T, h ControllersHarness) {
 	order := h.Order(t, Wanted{Name: "vlxa"})
 	controller := launch(t, h, order)
@@ -120,6 +144,9 @@ func controllerDeserted(t *testing.T, h ControllersHarness) {
 	require.NoError(t, order.Cgroup.Remove(soon(t)), "nothing lives in the group")
 }
 
+// controllerUnknown: to abandon is a wish about a state, and that state there is
+// already; the two others need something to work with. The controller holds another
+// container, so it is there to answer.
 func controllerUnknown(t *testing.T, h ControllersHarness) {
 	controller, _, _ := start(t, h, Wanted{Name: "vlxa"})
 	stranger := container.UUID{0xde, 0xad}

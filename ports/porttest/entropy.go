@@ -10,7 +10,8 @@ import (
 	"virtlxcd/ports"
 )
 
-// EntropyHarness is a source of what must be unique.
+// EntropyHarness is a source of what must be unique. Fakes count and the host draws, so
+// checks only ask for what both can promise.
 type EntropyHarness struct {
 	Entropy ports.Entropy
 	Missing []string
@@ -24,6 +25,9 @@ func TestEntropy(t *testing.T, build func(t *testing.T) EntropyHarness) {
 	})
 }
 
+// entropyUUIDs: the version and the variant have fixed bits (RFC 9562), which a port
+// that takes 16 random bytes as they are has only by chance. A hundred of them make it
+// certain.
 func entropyUUIDs(t *testing.T, h EntropyHarness) {
 	seen := map[container.UUID]bool{}
 	for range 100 {
@@ -36,8 +40,11 @@ func entropyUUIDs(t *testing.T, h EntropyHarness) {
 	}
 }
 
-// 24 bits are random: among 20 addresses two are alike once in 88 000 runs,
-// so one collision is let pass.
+// entropyMACs: 24 bits are random: among 20 addresses two are alike once in 88 000
+// runs, so one collision is let pass. 52:54:00 is the prefix of addresses that virtual
+// machines and containers draw, with the bit for "locally administered" set
+// (formatdomain, interface). A port that draws from fewer bits, or begins anew with
+// each call, shows more than one collision.
 func entropyMACs(t *testing.T, h EntropyHarness) {
 	seen := map[[6]byte]bool{}
 	for range 20 {

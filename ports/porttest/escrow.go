@@ -11,13 +11,17 @@ import (
 	"virtlxcd/ports"
 )
 
-// EscrowHarness is a host that keeps descriptors.
+// EscrowHarness is a host that keeps descriptors. A real one is a service manager with
+// a store of descriptors (sd_pid_notify_with_fds(3)): it keeps a duplicate, so numbers
+// differ and only the thing behind is the same.
 type EscrowHarness struct {
 	Escrow ports.Escrow
-	// Again is the port of a daemon that was started after the last one ended,
-	// with its descriptors.
+	// Again is the port of a daemon that was started after the last one ended, with its
+	// descriptors. It is called more than once in some checks: each is a daemon after
+	// the last.
 	Again func(t *testing.T) ports.Escrow
-	// Process makes the PID, Start and Process of a living process.
+	// Process makes the PID, Start and Process of a living process. It must live, as
+	// what is kept of a dead one is given back without its number.
 	Process func(t *testing.T) ports.Held
 	// File makes a descriptor of something new. The harness closes it.
 	File func(t *testing.T) *os.File
@@ -25,7 +29,9 @@ type EscrowHarness struct {
 	Same func(t *testing.T, a, b *os.File) bool
 }
 
-// TestEscrow checks an Escrow.
+// TestEscrow checks an Escrow. The keeper outlives both daemon and controller, so that
+// containers can be taken over when both have died; that takeover is the driver's and
+// not checked here.
 func TestEscrow(t *testing.T, build func(t *testing.T) EscrowHarness) {
 	run(t, build, []check[EscrowHarness]{
 		{"keeps", escrowKeeps},
@@ -38,6 +44,8 @@ func TestEscrow(t *testing.T, build func(t *testing.T) EscrowHarness) {
 	})
 }
 
+// held has two consoles, since the order of descriptors counts: it says which console
+// each is of.
 func (h EscrowHarness) held(t *testing.T) ports.Held {
 	t.Helper()
 	held := h.Process(t)
@@ -46,6 +54,7 @@ func (h EscrowHarness) held(t *testing.T) ports.Held {
 	return held
 }
 
+// kept closes what it received with the check: it is the receiver's.
 func (h EscrowHarness) kept(t *testing.T, escrow ports.Escrow, uuid container.UUID) ports.Held {
 	t.Helper()
 	held, ok := escrow.Kept(uuid)
@@ -60,12 +69,15 @@ func (h EscrowHarness) kept(t *testing.T, escrow ports.Escrow, uuid container.UU
 	return held
 }
 
-// filesOf lists all descriptors, nil ones too.
+// filesOf lists all descriptors, nil ones too. Their order is the same for all, so that
+// two sets can be compared one by one.
 func filesOf(held ports.Held) []*os.File {
 	files := append([]*os.File{held.Process, held.Network, held.Plan}, held.Terminals...)
 	return append(files, held.Hosts...)
 }
 
+// same compares things, not numbers of descriptors. What was nil must come back as nil:
+// a network that is the host's must not become one of the container's.
 func (h EscrowHarness) same(t *testing.T, want, got ports.Held) {
 	t.Helper()
 	assert.Equal(t, want.PID, got.PID)
@@ -81,6 +93,9 @@ func (h EscrowHarness) same(t *testing.T, want, got ports.Held) {
 	}
 }
 
+// escrowKeeps: all of it comes back after a restart, and once: whoever asks again would
+// get descriptors that are closed by the first. A uuid that was never kept gives
+// nothing, not somebody else's.
 func escrowKeeps(t *testing.T, h EscrowHarness) {
 	held := h.held(t)
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, held))
@@ -92,6 +107,9 @@ func escrowKeeps(t *testing.T, h EscrowHarness) {
 	assert.False(t, ok, "was never kept")
 }
 
+// escrowKeepsLittle: a container in the host's network, without a guest terminal or a
+// plan. A port that numbers what it keeps by position would give the one back as
+// another.
 func escrowKeepsLittle(t *testing.T, h EscrowHarness) {
 	held := h.Process(t)
 	held.Hosts = []*os.File{h.File(t)}
@@ -99,6 +117,8 @@ func escrowKeepsLittle(t *testing.T, h EscrowHarness) {
 	h.same(t, held, h.kept(t, h.Again(t), container.UUID{1}))
 }
 
+// escrowTakesNothing: the descriptors go on being used by the daemon, so neither
+// keeping nor dropping may close them.
 func escrowTakesNothing(t *testing.T, h EscrowHarness) {
 	held := h.held(t)
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, held))
@@ -109,6 +129,9 @@ func escrowTakesNothing(t *testing.T, h EscrowHarness) {
 	}
 }
 
+// escrowReplaces: after a restart inside, what was kept is of a dead init, so the next
+// Keep replaces it as a whole; adding to it would fill the store, which is bounded.
+// What a new daemon keeps again is no longer left over, so Close leaves it.
 func escrowReplaces(t *testing.T, h EscrowHarness) {
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, h.held(t)))
 	held := h.Process(t)
@@ -121,6 +144,9 @@ func escrowReplaces(t *testing.T, h EscrowHarness) {
 	h.same(t, held, h.kept(t, h.Again(t), container.UUID{1}))
 }
 
+// escrowDrops: of a container that has stopped nothing may come back, else its
+// successor of the same uuid would be taken for running. A container may also stop
+// before the new daemon has asked for it.
 func escrowDrops(t *testing.T, h EscrowHarness) {
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, h.held(t)))
 	require.NoError(t, h.Escrow.Drop(container.UUID{1}))
@@ -135,6 +161,9 @@ func escrowDrops(t *testing.T, h EscrowHarness) {
 	assert.False(t, ok)
 }
 
+// escrowForgets: what the daemon does not ask for at its start is of containers that
+// are gone. Kept on, its descriptors would hold namespaces and terminals for the life
+// of the host.
 func escrowForgets(t *testing.T, h EscrowHarness) {
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, h.held(t)))
 	again := h.Again(t)
@@ -145,6 +174,7 @@ func escrowForgets(t *testing.T, h EscrowHarness) {
 	assert.False(t, ok)
 }
 
+// escrowKeepsApart: they are asked for in another order than kept.
 func escrowKeepsApart(t *testing.T, h EscrowHarness) {
 	one, two := h.held(t), h.held(t)
 	require.NoError(t, h.Escrow.Keep(container.UUID{1}, one))

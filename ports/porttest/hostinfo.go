@@ -10,13 +10,15 @@ import (
 	"virtlxcd/ports"
 )
 
-// HostInfoHarness reads one machine.
+// HostInfoHarness reads one machine. It need not know what is true: checks only ask for
+// what must hold on any machine.
 type HostInfoHarness struct {
 	HostInfo ports.HostInfo
 	Missing  []string
 }
 
-// TestHostInfo checks a HostInfo. What a machine may lack is not asked for.
+// TestHostInfo checks a HostInfo. What a machine may lack is not asked for. So most of
+// the facts are tested by adapters, against recorded files of several machines.
 func TestHostInfo(t *testing.T, build func(t *testing.T) HostInfoHarness) {
 	run(t, build, []check[HostInfoHarness]{
 		{"knows the machine", hostInfoMachine},
@@ -25,6 +27,7 @@ func TestHostInfo(t *testing.T, build func(t *testing.T) HostInfoHarness) {
 	})
 }
 
+// Gathering never fails for want of a single fact: what cannot be read is left zero.
 func facts(t *testing.T, h HostInfoHarness) *host.Facts {
 	t.Helper()
 	facts, err := h.HostInfo.Facts(soon(t))
@@ -33,6 +36,9 @@ func facts(t *testing.T, h HostInfoHarness) *host.Facts {
 	return facts
 }
 
+// hostInfoMachine: every machine has these. The last capability is 36 at least
+// (CAP_BLOCK_SUSPEND, since Linux 3.5): a count that is off, or was read from nowhere,
+// is lower.
 func hostInfoMachine(t *testing.T, h HostInfoHarness) {
 	facts := facts(t, h)
 	assert.NotEmpty(t, facts.Hostname)
@@ -45,6 +51,10 @@ func hostInfoMachine(t *testing.T, h HostInfoHarness) {
 	assert.GreaterOrEqual(t, facts.LastCapability, uint(36))
 }
 
+// hostInfoCells: a processor is in one cell only, and cells have no more of them than
+// the machine. Both fail when a list like "0-3,8" is read wrongly, or offline ones are
+// counted in one place and not in the other. There may be no cells at all, as a kernel
+// without NUMA tells none.
 func hostInfoCells(t *testing.T, h HostInfoHarness) {
 	facts := facts(t, h)
 	assert.Positive(t, facts.Nodes)
@@ -61,6 +71,8 @@ func hostInfoCells(t *testing.T, h HostInfoHarness) {
 	assert.LessOrEqual(t, len(seen), facts.CPUs)
 }
 
+// hostInfoAnew: the facts are the caller's, who may change them, lists included. A port
+// that gives the same ones to everybody would show the change to the next.
 func hostInfoAnew(t *testing.T, h HostInfoHarness) {
 	first := facts(t, h)
 	name, boot := first.Hostname, first.BootID

@@ -17,24 +17,30 @@ import (
 	"virtlxcd/ports"
 )
 
-// LinksHarness is a host with one bridge and no link whose name starts with
-// "vlx". Features that Missing may name: "isolation", "mtu", "ethernet".
+// LinksHarness is a host with one bridge and no link whose name starts with "vlx".
+// Features that Missing may name: "isolation", "mtu", "ethernet". Names and indexes on
+// the host are compared before and after, so nothing else may make links there
+// meanwhile.
 type LinksHarness struct {
 	Links  ports.Links
 	Bridge string
-	// Netns makes a network namespace. The harness closes it.
+	// Netns makes a network namespace. The harness closes it. It is as Held.Network is,
+	// so links can be put into it and it lives as long as the descriptor is open.
 	Netns func(t *testing.T) *os.File
 	// Drop ends a namespace as the death of its last process does, and returns
 	// when its links are gone.
 	Drop func(t *testing.T, netns *os.File)
-	// Host lists links of the host; Guest those of the namespace, without lo.
+	// Host lists links of the host; Guest those of the namespace, without lo. They read
+	// the kernel's tables on their own, since a port that believes in links it did not
+	// make would pass by its own word.
 	Host  func(t *testing.T) []SeenLink
 	Guest func(t *testing.T, netns *os.File) []SeenLink
 
 	Missing []string
 }
 
-// SeenLink is a link as a harness found it.
+// SeenLink is a link as a harness found it. Link-local addresses are left out: the
+// kernel gives them to links that are up, some time later.
 type SeenLink struct {
 	Name      string
 	Index     int
@@ -45,7 +51,9 @@ type SeenLink struct {
 	Addresses []netip.Prefix // without link-local ones
 }
 
-// TestLinks checks a Links.
+// TestLinks checks a Links. A link is a pair (veth(4)), one end on the host and the
+// other in the container's namespace. Names are of 15 bytes at most, and those of
+// checks start with vlx.
 func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
 	run(t, build, slices.Concat([]check[LinksHarness]{
 		{"fills in names", linkNames},
@@ -69,7 +77,8 @@ func TestLinks(t *testing.T, build func(t *testing.T) LinksHarness) {
 	}, linkEdges))
 }
 
-// bridged is a link on the harness's bridge; last makes its address its own.
+// bridged is a link on the harness's bridge; last makes its address its own. Two with
+// the same last byte would be one to a bridge, so checks use each once.
 func bridged(h LinksHarness, host, guest string, last byte) device.Link {
 	return device.Link{
 		Kind: device.Bridge, Source: h.Bridge, MAC: device.MAC{0x52, 0x54, 0, 1, 2, last},
@@ -77,7 +86,8 @@ func bridged(h LinksHarness, host, guest string, last byte) device.Link {
 	}
 }
 
-// names has the names chosen and gives them back with the check.
+// names has the names chosen and gives them back with the check. The slice is as long
+// as the argument and in the same order.
 func names(t *testing.T, h LinksHarness, links ...device.Link) []device.Link {
 	t.Helper()
 	named, err := h.Links.Name(soon(t), links)
@@ -87,7 +97,8 @@ func names(t *testing.T, h LinksHarness, links ...device.Link) []device.Link {
 	return named
 }
 
-// find is nil if there is no link of the name.
+// find is nil if there is no link of the name. It points into seen, so it is as old as
+// that.
 func find(seen []SeenLink, name string) *SeenLink {
 	i := slices.IndexFunc(seen, func(l SeenLink) bool { return l.Name == name })
 	if i < 0 {
@@ -96,7 +107,8 @@ func find(seen []SeenLink, name string) *SeenLink {
 	return &seen[i]
 }
 
-// connect makes a link that is removed with the check; one that is gone by then is fine.
+// connect makes a link that is removed with the check; one that is gone by then is
+// fine. Index and name are those of the host end, which is enough to remove both.
 func connect(t *testing.T, h LinksHarness, link device.Link, netns *os.File) int {
 	t.Helper()
 	index, err := h.Links.Connect(soon(t), link, netns)
@@ -110,6 +122,9 @@ func connect(t *testing.T, h LinksHarness, link device.Link, netns *os.File) int
 	return index
 }
 
+// linkNames: two open names in one call must differ from each other, not only from
+// those in use. Guest ends count from eth0 in each container. The argument may be part
+// of a definition that others read, so it must not be written to.
 func linkNames(t *testing.T, h LinksHarness) {
 	open := []device.Link{bridged(h, "", "", 1), bridged(h, "", "", 2)}
 	named := names(t, h, open...)
@@ -121,6 +136,8 @@ func linkNames(t *testing.T, h LinksHarness) {
 	assert.Empty(t, open[0].HostName, "the argument is not changed")
 }
 
+// linkGivenNames: a name that the definition has is not replaced. The first unnamed
+// guest end is eth0 though it is of the second link.
 func linkGivenNames(t *testing.T, h LinksHarness) {
 	named := names(t, h, bridged(h, "vlxgiven", "lan", 1), bridged(h, "", "", 2))
 	assert.Equal(t, "vlxgiven", named[0].HostName)
@@ -128,6 +145,8 @@ func linkGivenNames(t *testing.T, h LinksHarness) {
 	assert.Equal(t, "eth0", named[1].GuestName, "only unnamed ones are counted")
 }
 
+// linkPattern: one %d in a host name stands for the next free number, as the kernel
+// itself would choose. Used twice it gives two names.
 func linkPattern(t *testing.T, h LinksHarness) {
 	named := names(t, h, bridged(h, "vlxp%d", "", 1), bridged(h, "vlxp%d", "", 2))
 	assert.Regexp(t, `^vlxp\d+$`, named[0].HostName)
@@ -135,6 +154,9 @@ func linkPattern(t *testing.T, h LinksHarness) {
 	assert.NotEqual(t, named[0].HostName, named[1].HostName)
 }
 
+// linkReserves: two containers that start at once ask for names before either has made
+// a link, so a look at the kernel's table alone would give both the same. To release
+// twice is fine since undo and stop may both do it.
 func linkReserves(t *testing.T, h LinksHarness) {
 	first := names(t, h, bridged(h, "", "", 1), bridged(h, "vlxp%d", "", 2))
 	second := names(t, h, bridged(h, "", "", 3), bridged(h, "vlxp%d", "", 4))
@@ -146,6 +168,8 @@ func linkReserves(t *testing.T, h LinksHarness) {
 	h.Links.Release(second) // twice is fine
 }
 
+// linkReservesConcurrently: names are looked for and reserved in one piece. Were it
+// two, some of sixteen callers would get the same.
 func linkReservesConcurrently(t *testing.T, h LinksHarness) {
 	const callers = 16
 	found := make([][]device.Link, callers)
@@ -166,12 +190,17 @@ func linkReservesConcurrently(t *testing.T, h LinksHarness) {
 	}
 }
 
+// linkAvoids: the link was made without Name, as one that a daemon before this made. So
+// reservations are not all: the kernel's table counts as well.
 func linkAvoids(t *testing.T, h LinksHarness) {
 	connect(t, h, bridged(h, "vlxp0", "eth0", 1), h.Netns(t))
 	named := names(t, h, bridged(h, "vlxp%d", "", 2))
 	assert.NotEqual(t, "vlxp0", named[0].HostName)
 }
 
+// linkConnects: the index is the kernel's: the registry of machines is told it, and
+// Disconnect takes it. The guest end has the MAC that was asked for, by which networks
+// know the container; the host end's is nobody's concern.
 func linkConnects(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	link := bridged(h, "vlxa", "eth0", 1)
@@ -189,8 +218,9 @@ func linkConnects(t *testing.T, h LinksHarness) {
 	assert.Equal(t, link.MAC, guest[0].MAC)
 }
 
-// linkGuestUp: a guest end without an address is the guest's to bring up,
-// unless the definition says otherwise.
+// linkGuestUp: a guest end without an address is the guest's to bring up, unless the
+// definition says otherwise. All three cases in one namespace, so that one cannot stand
+// for the other.
 func linkGuestUp(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	idle, asked, addressed := bridged(h, "vlxu0", "eth0", 1), bridged(h, "vlxu1", "eth1", 2), bridged(h, "vlxu2", "eth2", 3)
@@ -206,6 +236,9 @@ func linkGuestUp(t *testing.T, h LinksHarness) {
 	}
 }
 
+// linkEthernet: no bridge, but addresses on the host side (formatdomain, "Generic
+// ethernet connection"). A port that enslaves whatever it makes would fail for the
+// empty name.
 func linkEthernet(t *testing.T, h LinksHarness) {
 	need(t, h.Missing, "ethernet")
 	netns := h.Netns(t)
@@ -220,6 +253,7 @@ func linkEthernet(t *testing.T, h LinksHarness) {
 	require.Len(t, h.Guest(t, netns), 1)
 }
 
+// linkMTU: it is asked of the guest end, as the two ends of a pair have one each.
 func linkMTU(t *testing.T, h LinksHarness) {
 	need(t, h.Missing, "mtu")
 	netns := h.Netns(t)
@@ -231,6 +265,10 @@ func linkMTU(t *testing.T, h LinksHarness) {
 	assert.Equal(t, uint(1400), guest[0].MTU)
 }
 
+// linkAddresses: -1 is an address that was written without a prefix: 10.9.8.7 is of
+// class A, so /8. The route's gateway is reachable only by the first address, so routes
+// must come after addresses and after the link is up, or the kernel answers
+// ENETUNREACH.
 func linkAddresses(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	link := bridged(h, "vlxa", "eth0", 1)
@@ -249,6 +287,8 @@ func linkAddresses(t *testing.T, h LinksHarness) {
 	}, guest[0].Addresses)
 }
 
+// linkSeveral: the second and third find a namespace and a bridge that have links
+// already, as containers with several networks do.
 func linkSeveral(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	for i := range 3 {
@@ -257,7 +297,8 @@ func linkSeveral(t *testing.T, h LinksHarness) {
 	assert.Len(t, h.Guest(t, netns), 3)
 }
 
-// assertUnchanged compares the names on the host with those before.
+// assertUnchanged compares the names on the host with those before. Indexes are
+// compared too: a link that was removed and made again is another.
 func assertUnchanged(t *testing.T, h LinksHarness, before []SeenLink) {
 	t.Helper()
 	only := func(seen []SeenLink) (names []string) {
@@ -269,6 +310,9 @@ func assertUnchanged(t *testing.T, h LinksHarness, before []SeenLink) {
 	assert.ElementsMatch(t, only(before), only(h.Host(t)))
 }
 
+// linkMissingBridge: the pair exists before it is enslaved, so a port that does not
+// clean up leaves it behind. That the name can be used at once shows that nothing is
+// left that could not be seen either.
 func linkMissingBridge(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	before := h.Host(t)
@@ -282,6 +326,9 @@ func linkMissingBridge(t *testing.T, h LinksHarness) {
 	connect(t, h, bridged(h, "vlxa", "eth0", 1), netns) // the name is free
 }
 
+// linkTaken: the host name is free and the guest name is not, so the failure is of the
+// inside, when the host's end may be made already. The link that has the name is
+// unharmed.
 func linkTaken(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	connect(t, h, bridged(h, "vlxa", "eth0", 1), netns)
@@ -294,6 +341,8 @@ func linkTaken(t *testing.T, h LinksHarness) {
 	assert.Equal(t, byte(1), guest[0].MAC[5])
 }
 
+// linkIndex: a daemon that was started anew has the names and must find the indexes. A
+// name that is only reserved has none.
 func linkIndex(t *testing.T, h LinksHarness) {
 	link := names(t, h, bridged(h, "vlxa", "eth0", 1))[0]
 	_, err := h.Links.Index(soon(t), "vlxa")
@@ -307,6 +356,8 @@ func linkIndex(t *testing.T, h LinksHarness) {
 	assert.ErrorIs(t, err, fault.NotFound)
 }
 
+// linkDisconnects: one end is removed and both go. The second call is that of the next
+// daemon, or of an undo.
 func linkDisconnects(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	before := h.Host(t)
@@ -317,6 +368,9 @@ func linkDisconnects(t *testing.T, h LinksHarness) {
 	require.NoError(t, h.Links.Disconnect(soon(t), "vlxa", index), "gone is fine")
 }
 
+// linkSuccessor: a container that was stopped late must not take the link of its
+// successor away, which has got the same name, or one that has got the same index. Both
+// must fit.
 func linkSuccessor(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	old := connect(t, h, bridged(h, "vlxa", "eth0", 1), netns)
@@ -329,6 +383,9 @@ func linkSuccessor(t *testing.T, h LinksHarness) {
 	assert.NotNil(t, find(h.Host(t), "vlxa"), "it has another name")
 }
 
+// linkGoesWithNamespace: with the last process of a container its links go by
+// themselves. To disconnect them afterwards is fine. Their names can be used again: a
+// port that remembers them would refuse.
 func linkGoesWithNamespace(t *testing.T, h LinksHarness) {
 	needHook(t, h.Drop != nil, "Drop")
 	netns := h.Netns(t)

@@ -14,7 +14,9 @@ import (
 	"virtlxcd/domain/device"
 )
 
-// linkEdges are the checks of what is rare: refusals, ends and crowds.
+// linkEdges are the checks of what is rare: refusals, ends and crowds. What "leaves
+// nothing" is looked for on both sides: on the host by name and index, and in the
+// namespace.
 var linkEdges = []check[LinksHarness]{
 	{"does not give away a given name", linkGivenFirst},
 	{"a name is free after its release", linkReleased},
@@ -25,7 +27,9 @@ var linkEdges = []check[LinksHarness]{
 	{"disconnects one of several", linkOneOfSeveral},
 }
 
-// linkGivenFirst: a name that the same container asks for is in use already.
+// linkGivenFirst: a name that the same container asks for is in use already. It stands
+// between two patterns, so a port that goes through the links once gives the name to
+// the first of them.
 func linkGivenFirst(t *testing.T, h LinksHarness) {
 	named := names(t, h, bridged(h, "vlxp%d", "", 1), bridged(h, "vlxp0", "", 2), bridged(h, "vlxp%d", "", 3))
 	seen := map[string]bool{}
@@ -36,8 +40,9 @@ func linkGivenFirst(t *testing.T, h LinksHarness) {
 	assert.Equal(t, "vlxp0", named[1].HostName)
 }
 
-// linkReleased: the pattern counts from 0, so that a name comes back shows that
-// nobody keeps it.
+// linkReleased: the pattern counts from 0, so that a name comes back shows that nobody
+// keeps it. Names that were never reserved, and no names at all, may be released as
+// well: undo does not know how far a start has come.
 func linkReleased(t *testing.T, h LinksHarness) {
 	first, err := h.Links.Name(soon(t), []device.Link{bridged(h, "vlxp%d", "", 1)})
 	require.NoError(t, err)
@@ -48,7 +53,9 @@ func linkReleased(t *testing.T, h LinksHarness) {
 	h.Links.Release(nil)
 }
 
-// linkBadAddress: the link is nearly done when its last address is refused.
+// linkBadAddress: the link is nearly done when its last address is refused. 33 bits are
+// more than the address has, which the kernel answers with EINVAL. The first address is
+// fine, so a port that looks at one only would not see it.
 func linkBadAddress(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	before := h.Host(t)
@@ -63,6 +70,8 @@ func linkBadAddress(t *testing.T, h LinksHarness) {
 	connect(t, h, bridged(h, "vlxa", "eth0", 1), netns)
 }
 
+// linkNoNamespace: the descriptor is open, but of a device. A port that makes the pair
+// first and moves it later must remove it again.
 func linkNoNamespace(t *testing.T, h LinksHarness) {
 	before := h.Host(t)
 	file, err := os.Open(os.DevNull)
@@ -73,6 +82,9 @@ func linkNoNamespace(t *testing.T, h LinksHarness) {
 	assertUnchanged(t, h, before)
 }
 
+// linkEnded: either there is no link, or there is one with an index to remove it by. A
+// name that was refused must not stay reserved, and one that was given is released by
+// the caller.
 func linkEnded(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	before := h.Host(t)
@@ -90,6 +102,9 @@ func linkEnded(t *testing.T, h LinksHarness) {
 	}
 }
 
+// linkManyAtOnce: containers start at the same time, and here all links go to one
+// bridge and one namespace. Found are ports that keep one socket or change the
+// namespace of a thread that others use (setns(2)): the answers would get mixed up.
 func linkManyAtOnce(t *testing.T, h LinksHarness) {
 	const many = 8
 	netns := h.Netns(t)
@@ -118,6 +133,8 @@ func linkManyAtOnce(t *testing.T, h LinksHarness) {
 	assert.Empty(t, h.Guest(t, netns))
 }
 
+// linkOneOfSeveral: it is the middle one, so neither "the first" nor "the last" would
+// do.
 func linkOneOfSeveral(t *testing.T, h LinksHarness) {
 	netns := h.Netns(t)
 	connect(t, h, bridged(h, "vlxa", "eth0", 1), netns)

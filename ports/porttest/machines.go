@@ -10,11 +10,14 @@ import (
 	"virtlxcd/ports"
 )
 
-// MachinesHarness is a host with a service manager and a registry of machines.
+// MachinesHarness is a host with a service manager and a registry of machines. Members
+// and Known ask the service manager and the kernel on their own. Places are told by the
+// port, and hooks take them as they are.
 type MachinesHarness struct {
 	Machines  ports.Machines
 	Partition string
-	// Holder starts a process that sleeps and that a unit may be made for.
+	// Holder starts a process that sleeps and that a unit may be made for. The process
+	// is in some group outside of the unit, from which the unit takes it.
 	Holder func(t *testing.T) Child
 	// Members lists the processes in the group at a place and below, wherever the
 	// unit is; none if there is no such group.
@@ -27,7 +30,8 @@ type MachinesHarness struct {
 	Restart func(t *testing.T)
 }
 
-// TestMachines checks a Machines.
+// TestMachines checks a Machines. The unit is a scope: it has no process of its own to
+// start, takes one that runs, and ends with the last in it (systemd.scope(5)).
 func TestMachines(t *testing.T, build func(t *testing.T) MachinesHarness) {
 	run(t, build, []check[MachinesHarness]{
 		{"places machines apart", machinesPlace},
@@ -40,6 +44,8 @@ func TestMachines(t *testing.T, build func(t *testing.T) MachinesHarness) {
 }
 
 // machine is a container whose controller is its init as well: the port does not mind.
+// Shares differ from the default of 1024, and the last byte of the uuid is that of the
+// name.
 func machine(h MachinesHarness, name string, holder int) ports.Machine {
 	return ports.Machine{
 		Name: name, UUID: container.UUID{0xfe, 1, 15: name[len(name)-1]}, Partition: h.Partition,
@@ -47,6 +53,8 @@ func machine(h MachinesHarness, name string, holder int) ports.Machine {
 	}
 }
 
+// machinesPlace: the path must be known before the unit is made. So it depends on
+// nothing but the names, and to ask is not to make.
 func machinesPlace(t *testing.T, h MachinesHarness) {
 	one := h.Machines.Place(soon(t), h.Partition, "lxc-1-vlxa")
 	two := h.Machines.Place(soon(t), h.Partition, "lxc-2-vlxb")
@@ -56,6 +64,9 @@ func machinesPlace(t *testing.T, h MachinesHarness) {
 	assert.Empty(t, h.Members(t, one), "nothing is made")
 }
 
+// machinesEnclose: the holder is moved, and nobody else is in the unit. When it ends
+// the unit goes too, without being told: a port that keeps it referenced would leave
+// one for each container.
 func machinesEnclose(t *testing.T, h MachinesHarness) {
 	holder := h.Holder(t)
 	defer holder.End()
@@ -67,6 +78,8 @@ func machinesEnclose(t *testing.T, h MachinesHarness) {
 	h.Gone(t, place)
 }
 
+// machinesEncloseNobody: the holder may die meanwhile. The name must be free for the
+// next attempt: service managers remember a unit that failed until it is reset.
 func machinesEncloseNobody(t *testing.T, h MachinesHarness) {
 	gone := h.Holder(t)
 	gone.End()
@@ -80,6 +93,9 @@ func machinesEncloseNobody(t *testing.T, h MachinesHarness) {
 	h.Gone(t, place)
 }
 
+// machinesRegister: the unit comes first and is not yet a machine. Registering again,
+// as a new daemon does, changes nothing. To release is to forget: the unit ends with
+// its last process and not before.
 func machinesRegister(t *testing.T, h MachinesHarness) {
 	holder := h.Holder(t)
 	defer holder.End()
@@ -105,6 +121,9 @@ func machinesRegister(t *testing.T, h MachinesHarness) {
 	h.Gone(t, place)
 }
 
+// machinesRegisterNothing: a container from before the service manager was there, or
+// whose unit could not be made, is left out without an error. A registry that makes a
+// unit of its own for it would move its processes.
 func machinesRegisterNothing(t *testing.T, h MachinesHarness) {
 	holder := h.Holder(t)
 	defer holder.End()
@@ -114,6 +133,8 @@ func machinesRegisterNothing(t *testing.T, h MachinesHarness) {
 	assert.False(t, known)
 }
 
+// machinesRegisterAgain: the registry keeps nothing in memory over its restart that the
+// port could rely on. What was released must not come back with it.
 func machinesRegisterAgain(t *testing.T, h MachinesHarness) {
 	needHook(t, h.Restart != nil, "Restart")
 	holder := h.Holder(t)
@@ -130,8 +151,9 @@ func machinesRegisterAgain(t *testing.T, h MachinesHarness) {
 	assert.False(t, known, "released for good")
 }
 
-// ScopesHarness is a host whose control groups can be in a unit's. Missing is as
-// in CgroupsHarness.
+// ScopesHarness is a host whose control groups can be in a unit's. Missing is as in
+// CgroupsHarness. A unit's group belongs to the service manager, which promises to
+// leave alone what is below it (Delegate=, systemd.resource-control(5)).
 type ScopesHarness struct {
 	Cgroups ports.Cgroups // implements ports.CgroupScopes
 	// Scope makes the group of a unit with a process in it, as the service manager
@@ -142,7 +164,8 @@ type ScopesHarness struct {
 	Missing []string
 }
 
-// TestCgroupScopes checks a Cgroups that implements ports.CgroupScopes.
+// TestCgroupScopes checks a Cgroups that implements ports.CgroupScopes. It is a second
+// way to make groups; what is made is checked by TestCgroups.
 func TestCgroupScopes(t *testing.T, build func(t *testing.T) ScopesHarness) {
 	run(t, build, []check[ScopesHarness]{
 		{"creates where it says", scopeCreates},
@@ -151,7 +174,8 @@ func TestCgroupScopes(t *testing.T, build func(t *testing.T) ScopesHarness) {
 	})
 }
 
-// createIn makes a group in the unit of a process of its own.
+// createIn makes a group in the unit of a process of its own. The path is compared with
+// what PathIn told beforehand, since whoever was told that one looks there.
 func createIn(t *testing.T, h ScopesHarness) (ports.Cgroup, Child) {
 	t.Helper()
 	scope, holder := h.Scope(t)
@@ -165,6 +189,7 @@ func createIn(t *testing.T, h ScopesHarness) (ports.Cgroup, Child) {
 	return group, holder
 }
 
+// scopeCreates: the path alone leads to the group, as it does for those of Create.
 func scopeCreates(t *testing.T, h ScopesHarness) {
 	group, _ := createIn(t, h)
 	found, err := h.Cgroups.Open(soon(t), group.Path())
@@ -173,6 +198,9 @@ func scopeCreates(t *testing.T, h ScopesHarness) {
 	require.NoError(t, group.Remove(soon(t)))
 }
 
+// scopeHolds: with version 2 a group with processes cannot pass controllers on to those
+// below it, so the holder has to go into one of its own. What the container uses and
+// what is killed with it must not include the controller.
 func scopeHolds(t *testing.T, h ScopesHarness) {
 	need(t, h.Missing, "pids")
 	group, holder := createIn(t, h)
@@ -188,6 +216,8 @@ func scopeHolds(t *testing.T, h ScopesHarness) {
 	require.NoError(t, group.Remove(soon(t)))
 }
 
+// scopeMissing: a scope that is gone must not be made: the service manager would not
+// know of it.
 func scopeMissing(t *testing.T, h ScopesHarness) {
 	scope, holder := h.Scope(t)
 	_, err := h.Cgroups.(ports.CgroupScopes).CreateIn(soon(t), scope+"-vlxmissing", holder.PID)

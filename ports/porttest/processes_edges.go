@@ -10,7 +10,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// processEdges are the checks of what is rare: the dead, no numbers, crowds.
+// processEdges are the checks of what is rare: the dead, no numbers, crowds. A handle
+// has to be right about them without a lock of the container's.
 var processEdges = []check[ProcessesHarness]{
 	{"answers for the dead", processDead},
 	{"refuses what is no number", processNoNumber},
@@ -18,7 +19,9 @@ var processEdges = []check[ProcessesHarness]{
 	{"an ended context opens nothing", processEnded},
 }
 
-// processDead: whoever asks for something inside must learn that there is none.
+// processDead: whoever asks for something inside must learn that there is none. The
+// child was reaped, so its number may be another's by now: what would look by number
+// must fail, and what the handle itself keeps is still told.
 func processDead(t *testing.T, h ProcessesHarness) {
 	child := h.Start(t, sigTERM)
 	process := open(t, h, child)
@@ -40,6 +43,8 @@ func processDead(t *testing.T, h ProcessesHarness) {
 	assert.Equal(t, child.Start, process.Start())
 }
 
+// processNoNumber: 0 and -1 mean groups of processes to kill(2), and the largest pid is
+// below 1<<22 (proc(5), pid_max). No handle may come back with the error.
 func processNoNumber(t *testing.T, h ProcessesHarness) {
 	for _, pid := range []int{0, -1, 1 << 30} {
 		process, err := h.Processes.Open(soon(t), pid, 0)
@@ -48,6 +53,8 @@ func processNoNumber(t *testing.T, h ProcessesHarness) {
 	}
 }
 
+// processMany: reads of state need no job, so one process is opened by many at once.
+// Each closes its own handle.
 func processMany(t *testing.T, h ProcessesHarness) {
 	child := h.Start(t, sigHUP)
 	ctx := soon(t)
@@ -69,6 +76,8 @@ func processMany(t *testing.T, h ProcessesHarness) {
 	stillOpen(t, child.Ended, "handles were closed, not the process")
 }
 
+// processEnded: there is a handle or an error, never both: the caller would not close
+// it.
 func processEnded(t *testing.T, h ProcessesHarness) {
 	child := h.Start(t)
 	process, err := h.Processes.Open(over(), child.PID, child.Start)

@@ -14,27 +14,33 @@ import (
 	"virtlxcd/ports"
 )
 
-// StoreHarness is an empty store. Its codec must keep Name, UUID, Title,
-// Memory and Init.Path of definitions and all of a status.
+// StoreHarness is an empty store. Its codec must keep Name, UUID, Title, Memory and
+// Init.Path of definitions and all of a status. The store is asked through its port for
+// everything; the hooks stand for what happens to files behind its back.
 type StoreHarness struct {
 	Store ports.Store
-	// Reopen returns a store of a new daemon over the same files.
+	// Reopen returns a store of a new daemon over the same files. It has nothing in
+	// memory, so what it loads was on disk.
 	Reopen func(t *testing.T) ports.Store
-	// StripUUID takes the uuid out of the stored definition of the name.
+	// StripUUID takes the uuid out of the stored definition of the name. Files that
+	// were written by hand, or by old versions, need not have one.
 	StripUUID func(t *testing.T, name string)
-	// Damage makes the stored definition of the name unreadable.
+	// Damage makes the stored definition of the name unreadable. The file is there and
+	// is not a document, as after a slip with an editor. May be nil.
 	Damage func(t *testing.T, name string)
 	// DamageStatus does so with the stored status.
 	DamageStatus func(t *testing.T, name string)
-	// Fill makes the disk full until undo is called. Feature "full disk".
+	// Fill makes the disk full until undo is called. Feature "full disk". A fake
+	// answers ENOSPC; a harness over real files has a filesystem that is small.
 	Fill func(t *testing.T) (undo func())
-	// NewBoot returns the store after the host was booted again.
+	// NewBoot returns the store after the host was booted again. What lies in memory
+	// (/run) is gone, the rest stays. May be nil.
 	NewBoot func(t *testing.T) ports.Store
 
 	Missing []string
 }
 
-// TestStore checks a Store.
+// TestStore checks a Store. The names of files and their format are the adapter's.
 func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
 	run(t, build, slices.Concat(storeEdges, []check[StoreHarness]{
 		{"starts empty", storeEmpty},
@@ -56,7 +62,10 @@ func TestStore(t *testing.T, build func(t *testing.T) StoreHarness) {
 	}))
 }
 
-// storeNoUUID: one is made up each time, until it is saved or a status tells.
+// storeNoUUID: one is made up each time, until it is saved or a status tells. Each Load
+// that draws another would give a container a new identity with each restart of the
+// daemon, so Drawn says that it should be saved. A status has the uuid under which the
+// container runs, which is the one to take.
 func storeNoUUID(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(t.Context(), definition("web", 1)))
 	require.NoError(t, h.Store.SaveDefinition(t.Context(), definition("mail", 2)))
@@ -87,7 +96,8 @@ func definition(name string, last byte) *container.Definition {
 	}
 }
 
-// status is that of a running container with everything set.
+// status is that of a running container with everything set. A field that is lost comes
+// back as zero and is seen by that.
 func status(name string, last byte) *container.Status {
 	return &container.Status{
 		ID: 4711, State: lifecycle.Running, Reason: lifecycle.Booted, Definition: definition(name, last),
@@ -97,7 +107,8 @@ func status(name string, last byte) *container.Status {
 	}
 }
 
-// load reads everything and fails if anything is damaged.
+// load reads everything and fails if anything is damaged. Names are the keys, as a
+// container comes once.
 func load(t *testing.T, store ports.Store) map[string]ports.Stored {
 	t.Helper()
 	found, damaged := loadDamaged(t, store)
@@ -105,6 +116,8 @@ func load(t *testing.T, store ports.Store) map[string]ports.Stored {
 	return found
 }
 
+// loadDamaged collects the paths that the store reports. It must report them before it
+// returns.
 func loadDamaged(t *testing.T, store ports.Store) (found map[string]ports.Stored, damaged []string) {
 	t.Helper()
 	all, err := store.Load(soon(t), func(path string, err error) {
@@ -131,7 +144,8 @@ func storedName(t *testing.T, one ports.Stored) string {
 	return one.Status.Definition.Name
 }
 
-// sameDefinition compares what the harness promised to keep.
+// sameDefinition compares what the harness promised to keep. Others may be filled in or
+// left out by a codec that is not the daemon's.
 func sameDefinition(t *testing.T, want, got *container.Definition) {
 	t.Helper()
 	require.NotNil(t, got)
@@ -142,6 +156,7 @@ func sameDefinition(t *testing.T, want, got *container.Definition) {
 	assert.Equal(t, want.Init.Path, got.Init.Path)
 }
 
+// sameStatus compares all fields but the definition as they are.
 func sameStatus(t *testing.T, want, got *container.Status) {
 	t.Helper()
 	require.NotNil(t, got)
@@ -151,10 +166,14 @@ func sameStatus(t *testing.T, want, got *container.Status) {
 	assert.Equal(t, a, b)
 }
 
+// storeEmpty: a host on which nothing was ever defined need not even have the
+// directories.
 func storeEmpty(t *testing.T, h StoreHarness) {
 	assert.Empty(t, load(t, h.Store))
 }
 
+// storeKeepsDefinitions: two of them, which a store with one file, or one that mixes
+// names up, would not keep apart. Nothing else is made up for them.
 func storeKeepsDefinitions(t *testing.T, h StoreHarness) {
 	web, mail := definition("vlxweb", 1), definition("vlxmail", 2)
 	require.NoError(t, h.Store.SaveDefinition(soon(t), web))
@@ -168,6 +187,8 @@ func storeKeepsDefinitions(t *testing.T, h StoreHarness) {
 	assert.False(t, found["vlxweb"].Autostart)
 }
 
+// storeReplaces: a definition that is defined again replaces the file, and the
+// container still starts with the host.
 func storeReplaces(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
 	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", true))
@@ -181,6 +202,8 @@ func storeReplaces(t *testing.T, h StoreHarness) {
 	assert.True(t, found["vlxweb"].Autostart, "a new definition keeps the mark")
 }
 
+// storeCopies: the caller may go on changing what it has saved, and a store in memory
+// that keeps the pointer would change along.
 func storeCopies(t *testing.T, h StoreHarness) {
 	saved := definition("vlxweb", 1)
 	require.NoError(t, h.Store.SaveDefinition(soon(t), saved))
@@ -188,6 +211,9 @@ func storeCopies(t *testing.T, h StoreHarness) {
 	sameDefinition(t, definition("vlxweb", 1), load(t, h.Store)["vlxweb"].Config)
 }
 
+// storeRemoves: the mark is a file of its own, and is looked at by the next definition
+// of that name: a mark that stays would start the next container of that name with the
+// host, which nobody asked for.
 func storeRemoves(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
 	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxweb", true))
@@ -199,6 +225,8 @@ func storeRemoves(t *testing.T, h StoreHarness) {
 	assert.False(t, load(t, h.Reopen(t))["vlxweb"].Autostart, "the mark went with the definition")
 }
 
+// storeAutostart: each wish twice, since the mark is a link on disk and making one that
+// exists is an error of the kernel.
 func storeAutostart(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
 	for _, on := range []bool{true, true, false, false, true} {
@@ -207,6 +235,8 @@ func storeAutostart(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeStatus: a status of each state that is ever written. Starting is written before
+// there is an init, so that a daemon that dies in between leaves a trace.
 func storeStatus(t *testing.T, h StoreHarness) {
 	for _, state := range []lifecycle.State{lifecycle.Starting, lifecycle.Running, lifecycle.Paused} {
 		want := status("vlxweb", 1)
@@ -216,6 +246,9 @@ func storeStatus(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeJoins: the two files of a container are one entry, and each has its own
+// definition: that of the next start and that of what runs. Removing the status leaves
+// the other.
 func storeJoins(t *testing.T, h StoreHarness) {
 	config := definition("vlxweb", 1)
 	config.Title = "for the next start"
@@ -233,6 +266,8 @@ func storeJoins(t *testing.T, h StoreHarness) {
 	assert.Nil(t, found["vlxweb"].Status)
 }
 
+// storeTransient: a container that was never defined is known by its status alone.
+// Without it nothing is left of it, and to remove that twice is fine.
 func storeTransient(t *testing.T, h StoreHarness) {
 	transient := status("vlxweb", 1)
 	transient.Persistent = false
@@ -247,6 +282,8 @@ func storeTransient(t *testing.T, h StoreHarness) {
 	assert.Empty(t, load(t, h.Reopen(t)))
 }
 
+// storeDamaged: one bad file must not keep the daemon from its other containers, and is
+// somebody's work, so it stays to be mended.
 func storeDamaged(t *testing.T, h StoreHarness) {
 	needHook(t, h.Damage != nil, "Damage")
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
@@ -261,6 +298,8 @@ func storeDamaged(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeDamagedStatus: the definition is as good as before, so the container is known,
+// as one that may or may not run.
 func storeDamagedStatus(t *testing.T, h StoreHarness) {
 	needHook(t, h.DamageStatus != nil, "DamageStatus")
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
@@ -274,7 +313,8 @@ func storeDamagedStatus(t *testing.T, h StoreHarness) {
 	}
 }
 
-// assertSystem checks for kind System with an errno inside.
+// assertSystem checks for kind System with an errno inside. Clients are shown the
+// errno's text, by which a full disk is known.
 func assertSystem(t *testing.T, err error) {
 	t.Helper()
 	require.Error(t, err)
@@ -283,6 +323,9 @@ func assertSystem(t *testing.T, err error) {
 	assert.ErrorAs(t, err, &errno, "the errno is kept")
 }
 
+// storeFull: both a file that is replaced and one that is new. A store that writes into
+// the file truncates it first and loses the old definition; one that leaves its
+// temporary file behind has another container, or a damaged one, at the next Load.
 func storeFull(t *testing.T, h StoreHarness) {
 	need(t, h.Missing, "full disk")
 	needHook(t, h.Fill != nil, "Fill")
@@ -301,6 +344,8 @@ func storeFull(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(soon(t), changed), "there is room again")
 }
 
+// storeFullStatus: the old status still leads to the container, though its state is out
+// of date. Without it the container would be lost with the daemon.
 func storeFullStatus(t *testing.T, h StoreHarness) {
 	need(t, h.Missing, "full disk")
 	needHook(t, h.Fill != nil, "Fill")
@@ -313,6 +358,9 @@ func storeFullStatus(t *testing.T, h StoreHarness) {
 	sameStatus(t, status("vlxweb", 1), load(t, h.Reopen(t))["vlxweb"].Status)
 }
 
+// storeFirstStart: the daemon may be restarted many times, and containers that were
+// stopped meanwhile must not come up again by it. So it is asked of the host and not of
+// the daemon.
 func storeFirstStart(t *testing.T, h StoreHarness) {
 	for i, store := range []ports.Store{h.Store, h.Store, h.Reopen(t)} {
 		first, err := store.FirstStartSinceBoot(soon(t))
@@ -321,6 +369,8 @@ func storeFirstStart(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeNewBoot: nothing runs after a boot, so no status may say so, and autostart is
+// due again. Definitions and marks stay.
 func storeNewBoot(t *testing.T, h StoreHarness) {
 	needHook(t, h.NewBoot != nil, "NewBoot")
 	_, err := h.Store.FirstStartSinceBoot(soon(t))

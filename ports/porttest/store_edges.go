@@ -20,13 +20,18 @@ var storeEdges = []check[StoreHarness]{
 	{"an absent mark is cleared", storeUnmark},
 }
 
-// oddNames are names of containers that mean something as names of files, or to
-// a shell. No name has a slash, a line's end or a zero byte.
+// oddNames are names of containers that mean something as names of files, or to a
+// shell. No name has a slash, a line's end or a zero byte. Most of them look like
+// something that a store makes itself: its temporary files, its directory of marks, its
+// suffix.
 var oddNames = []string{
 	"vlx web", "vlx.xml", "vlx.xml.new", ".vlx", "..vlx", "-vlx", "autostart", "vlx'\"$(x)", "vlx%d", "vlx&<>", "übervlx", "vlx\\",
 	"vlx.new", "vlx.tmp", "vlx~", "vlx*", "vlx?[a]",
 }
 
+// storeOddNames: all of them are there at once, with every file that a container can
+// have, so that two which share a file are found. They are then removed one by one,
+// since a name that is a pattern might take others along.
 func storeOddNames(t *testing.T, h StoreHarness) {
 	for i, name := range oddNames {
 		require.NoError(t, h.Store.SaveDefinition(soon(t), definition(name, byte(i))), name)
@@ -48,6 +53,8 @@ func storeOddNames(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeMends: the user who defines a container anew does not know that its file is
+// broken. To save must not read what was there.
 func storeMends(t *testing.T, h StoreHarness) {
 	needHook(t, h.Damage != nil, "Damage")
 	needHook(t, h.DamageStatus != nil, "DamageStatus")
@@ -62,6 +69,8 @@ func storeMends(t *testing.T, h StoreHarness) {
 	sameStatus(t, status("vlxweb", 1), found["vlxweb"].Status)
 }
 
+// storeRemovesDamaged: what cannot be read can still be removed, or a broken file would
+// be reported for ever.
 func storeRemovesDamaged(t *testing.T, h StoreHarness) {
 	needHook(t, h.Damage != nil, "Damage")
 	needHook(t, h.DamageStatus != nil, "DamageStatus")
@@ -74,8 +83,9 @@ func storeRemovesDamaged(t *testing.T, h StoreHarness) {
 	assert.Empty(t, load(t, h.Reopen(t)))
 }
 
-// storeApart: removing the one leaves the other, and the mark goes with the
-// definition alone.
+// storeApart: removing the one leaves the other, and the mark goes with the definition
+// alone. A store that removes "all files of a container" fails here, and one that
+// leaves the mark.
 func storeApart(t *testing.T, h StoreHarness) {
 	for _, name := range []string{"vlxa", "vlxb"} {
 		require.NoError(t, h.Store.SaveDefinition(soon(t), definition(name, name[3])))
@@ -94,7 +104,9 @@ func storeApart(t *testing.T, h StoreHarness) {
 }
 
 // storeMany: jobs of different containers do not wait for each other, and a reload
-// reads while they write: it sees whole files only.
+// reads while they write: it sees whole files only. The number of rounds is such that
+// all end with a definition, a mark and a status. Without locks between them they share
+// directories only, where each must find its own files.
 func storeMany(t *testing.T, h StoreHarness) {
 	ctx := soon(t)
 	var writers sync.WaitGroup
@@ -127,6 +139,9 @@ func storeMany(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeEnded: the file is the old one or the new one, and which it is must agree with
+// what was returned. A Load that was given up returns no part of what there is:
+// containers that are missing from it would be taken for undefined.
 func storeEnded(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SaveDefinition(soon(t), definition("vlxweb", 1)))
 	changed := definition("vlxweb", 1)
@@ -144,6 +159,8 @@ func storeEnded(t *testing.T, h StoreHarness) {
 	}
 }
 
+// storeUnmark: what is wished for is there already, also before the store has written
+// anything.
 func storeUnmark(t *testing.T, h StoreHarness) {
 	require.NoError(t, h.Store.SetAutostart(soon(t), "vlxnever", false))
 	require.NoError(t, h.Store.RemoveStatus(soon(t), "vlxnever"))

@@ -11,13 +11,15 @@ import (
 	"virtlxcd/ports"
 )
 
-// TerminalsHarness opens host terminals.
+// TerminalsHarness opens host terminals. It needs no hooks: the two ends of a terminal
+// look at each other.
 type TerminalsHarness struct {
 	Terminals ports.Terminals
 	Missing   []string
 }
 
-// TestTerminals checks a Terminals.
+// TestTerminals checks a Terminals. The real ones are pseudoterminals (pts(4)): clients
+// get the slave, by its path, and the controller the master.
 func TestTerminals(t *testing.T, build func(t *testing.T) TerminalsHarness) {
 	run(t, build, []check[TerminalsHarness]{
 		{"opens terminals that differ", terminalsDiffer},
@@ -31,7 +33,8 @@ func TestTerminals(t *testing.T, build func(t *testing.T) TerminalsHarness) {
 	})
 }
 
-// terminal opens one whose master is closed with the check.
+// terminal opens one whose master is closed with the check. Its path is gone with the
+// master, as that of a pseudoterminal is.
 func terminal(t *testing.T, h TerminalsHarness) ports.Terminal {
 	t.Helper()
 	terminal, err := h.Terminals.Open(soon(t))
@@ -41,7 +44,8 @@ func terminal(t *testing.T, h TerminalsHarness) ports.Terminal {
 	return terminal
 }
 
-// attach opens a stream as a client's console does.
+// attach opens a stream as a client's console does. Several may be open on one
+// terminal. It is closed with the check, before the master is.
 func attach(t *testing.T, h TerminalsHarness, terminal ports.Terminal) io.ReadWriteCloser {
 	t.Helper()
 	stream, err := h.Terminals.Attach(soon(t), terminal.Path)
@@ -50,7 +54,8 @@ func attach(t *testing.T, h TerminalsHarness, terminal ports.Terminal) io.ReadWr
 	return stream
 }
 
-// expect reads exactly the text, or fails after a while.
+// expect reads exactly the text, or fails after a while. The read cannot be given up.
+// When it fails the check ends, and closing the terminal ends the read.
 func expect(t *testing.T, from io.Reader, text string) {
 	t.Helper()
 	got := make([]byte, len(text))
@@ -68,7 +73,8 @@ func expect(t *testing.T, from io.Reader, text string) {
 	}
 }
 
-// send writes everything: a terminal takes short texts whole.
+// send writes everything: a terminal takes short texts whole. Texts are far shorter
+// than the 4 KiB that a terminal takes unread.
 func send(t *testing.T, to io.Writer, text string) {
 	t.Helper()
 	n, err := io.WriteString(to, text)
@@ -76,12 +82,18 @@ func send(t *testing.T, to io.Writer, text string) {
 	require.Equal(t, len(text), n)
 }
 
+// terminalsDiffer: both are open at once, and a path leads to one of them. A status
+// file keeps paths, so one that is shared would show a client another container's
+// console.
 func terminalsDiffer(t *testing.T, h TerminalsHarness) {
 	first, second := terminal(t, h), terminal(t, h)
 	assert.NotEmpty(t, first.Path)
 	assert.NotEqual(t, first.Path, second.Path)
 }
 
+// terminalCarries: bytes that a terminal changes unless it is raw (termios(3)): ends of
+// lines, a zero, those that stand for signals, for the end of input and for flow
+// control, and what is no text. They go both ways.
 func terminalCarries(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	stream := attach(t, h, terminal)
@@ -93,6 +105,8 @@ func terminalCarries(t *testing.T, h TerminalsHarness) {
 	}
 }
 
+// terminalNoEcho: the guest's own terminal echoes already, so an echo here would show
+// each character twice.
 func terminalNoEcho(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	stream := attach(t, h, terminal)
@@ -102,6 +116,9 @@ func terminalNoEcho(t *testing.T, h TerminalsHarness) {
 	expect(t, terminal.Master, "out") // an echo of "in" would come first
 }
 
+// terminalMaster: a deadline works only for files that the runtime can wait for
+// (os.File.SetDeadline). A master that blocks would hold a thread for each console, and
+// could not be closed while it is read.
 func terminalMaster(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	attach(t, h, terminal)
@@ -110,6 +127,8 @@ func terminalMaster(t *testing.T, h TerminalsHarness) {
 	assert.Error(t, err)
 }
 
+// terminalSeveral: what two clients type comes from either. Which of them reads what
+// comes back is open while both are there, so it is read when one has left.
 func terminalSeveral(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	first, second := attach(t, h, terminal), attach(t, h, terminal)
@@ -122,7 +141,8 @@ func terminalSeveral(t *testing.T, h TerminalsHarness) {
 	expect(t, second, "three")
 }
 
-// reading starts a Read and returns its end.
+// reading starts a Read and returns its end. The channel is closed when a Read fails.
+// It goes on after bytes that come.
 func reading(from io.Reader) <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
@@ -136,6 +156,8 @@ func reading(from io.Reader) <-chan struct{} {
 	return ended
 }
 
+// terminalClose: a client that hangs up while nothing is printed must not leave a
+// goroutine behind. Others at the same terminal read on.
 func terminalClose(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	closed, other := attach(t, h, terminal), attach(t, h, terminal)
@@ -148,6 +170,8 @@ func terminalClose(t *testing.T, h TerminalsHarness) {
 	expect(t, other, "still here")
 }
 
+// terminalHangup: the end of the container closes its terminal, and clients have to
+// notice without typing. Whether it is io.EOF or EIO is left open.
 func terminalHangup(t *testing.T, h TerminalsHarness) {
 	terminal := terminal(t, h)
 	ended := reading(attach(t, h, terminal))
@@ -155,6 +179,8 @@ func terminalHangup(t *testing.T, h TerminalsHarness) {
 	awaitClosed(t, ended, "end of the read")
 }
 
+// terminalMissing: a path that is none, and one whose terminal was closed. The number
+// may be given to another terminal later, but not here.
 func terminalMissing(t *testing.T, h TerminalsHarness) {
 	_, err := h.Terminals.Attach(soon(t), "/dev/pts/vlxnone")
 	assert.Error(t, err)

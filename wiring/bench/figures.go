@@ -39,6 +39,9 @@ type benchmark struct {
 
 // figuresOf runs a daemon and measures it. The first part that fails ends it; the figures
 // until then come with the error.
+// Five minutes are for a daemon that hangs; a good run takes a fraction of that.
+// The order of the parts matters: events are asked for late, and a thousand
+// definitions, which make every list longer, come last.
 func figuresOf(s *subject, dir string) (f figures, err error) {
 	if err := s.start(); err != nil {
 		return f, err
@@ -64,6 +67,9 @@ func figuresOf(s *subject, dir string) (f figures, err error) {
 
 // heard takes the time of stop events (lifecycle, kind 5) as soon as the client has them:
 // before they are decoded.
+// It runs in the client's reader. The channel has room for more than are ever sent
+// between two readings, so it never waits. Time is taken first, since decoding is not
+// the daemon's work.
 func (b *benchmark) heard(e client.Event) {
 	now := time.Now()
 	var event protocol.DomainEventCallbackLifecycleMsg
@@ -84,6 +90,7 @@ const (
 
 // document is a container as small as one can be that is of use: a root, one console,
 // and what is measured beside.
+// It has neither uuid nor addresses, so each daemon draws its own.
 func (b *benchmark) document(name, init, features, link string) string {
 	return fmt.Sprintf(`<domain type='lxc'><name>%s</name><memory unit='MiB'>64</memory><os><type>exe</type>%s</os>%s<devices>`+
 		`<filesystem type='mount'><source dir='%s'/><target dir='/'/></filesystem>%s<console type='pty'/></devices></domain>`,
@@ -91,6 +98,8 @@ func (b *benchmark) document(name, init, features, link string) string {
 }
 
 // create returns how long the call took. The answer comes when init runs.
+// The time includes the way over the socket and the encoding, which is the same for
+// both daemons. A refusal by the daemon is an error.
 func (b *benchmark) create(name, init, features, link string) (protocol.Domain, time.Duration, error) {
 	var ret protocol.DomainCreateXMLRet
 	args := protocol.DomainCreateXMLArgs{XMLDesc: b.document(name, init, features, link)}
@@ -100,6 +109,7 @@ func (b *benchmark) create(name, init, features, link string) (protocol.Domain, 
 }
 
 // end destroys a container and returns how long the call took.
+// The answer comes when init is gone, so waiting for it counts.
 func (b *benchmark) end(dom protocol.Domain) (time.Duration, error) {
 	start := time.Now()
 	err := b.client.Remote(b.ctx, protocol.ProcDomainDestroy, &protocol.DomainDestroyArgs{Dom: dom}, nil)
@@ -107,6 +117,8 @@ func (b *benchmark) end(dom protocol.Domain) (time.Duration, error) {
 }
 
 // cycle creates and destroys a container n times and returns the medians.
+// One at a time: what is measured is how long one client waits, not how many
+// containers a host can start at once. The first error ends it.
 func (b *benchmark) cycle(n int, init, features, link string) (create, destroy float64, err error) {
 	var created, destroyed []time.Duration
 	for range n {
@@ -127,6 +139,7 @@ func (b *benchmark) cycle(n int, init, features, link string) (create, destroy f
 }
 
 // median is in milliseconds. It sorts times.
+// A mean would be moved by the one start that a busy host delayed.
 func median(times []time.Duration) float64 {
 	slices.SortFunc(times, cmp.Compare)
 	return float64(times[len(times)/2].Microseconds()) / 1000
@@ -172,6 +185,7 @@ func (b *benchmark) exits(f *figures) error {
 
 // exit takes one such time. The original sometimes never learns the pid of an
 // init; such a container is given up, with the event of its end taken out of the way.
+// A container whose signal came through has ended by itself, so nothing is destroyed.
 func (b *benchmark) exit() (time.Duration, error) {
 	for range 10 {
 		dom, _, err := b.create("vlxbench", exitsOnTerm, privnet, "")
@@ -196,6 +210,7 @@ func (b *benchmark) exit() (time.Duration, error) {
 
 // signal ends init and returns when it was asked to. The original learns init's
 // pid some time after it reported the start, so the first tries may fail.
+// SIGTERM, which the trap of exitsOnTerm turns into an end; 30 tries take about a second.
 func (b *benchmark) signal(dom protocol.Domain) (start time.Time, err error) {
 	args := protocol.DomainSendProcessSignalArgs{Dom: dom, PidValue: 1, Signum: 15}
 	for range 30 {
@@ -242,6 +257,7 @@ func (b *benchmark) holding(f *figures) error {
 
 // lists measures the list of a thousand stored definitions, running or not (flags 3). It
 // comes last: they are left behind.
+// Names sort as they count, and none of the definitions is ever started.
 func (b *benchmark) lists(f *figures) (err error) {
 	for i := range 1000 {
 		args := protocol.DomainDefineXMLArgs{XML: b.document(fmt.Sprintf("vlxlist%04d", i), ignoresTerm, privnet, "")}

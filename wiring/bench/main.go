@@ -31,6 +31,8 @@ func main() {
 
 // measure runs both daemons one after the other. Without an original, or with one that
 // fails, ours is compared with the floors alone.
+// It is the part that runs inside, see enter in sandbox.go. Ours first, in a fresh
+// directory: what it leaves is not in the way of the original, which has paths of its own.
 func measure() error {
 	dir, err := prepare()
 	if err != nil {

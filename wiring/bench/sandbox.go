@@ -21,6 +21,9 @@ const inside = "inside"
 // root of what both daemons see. Groups are joined before: a cgroup namespace begins where
 // its first process is (cgroup_namespaces(7)). With the pid namespace goes everything that
 // a daemon or a container of it started.
+// The namespaces are made by the kernel when the program is run again, so nothing of
+// this process has to be changed; the user namespace stays the host's, since both
+// daemons have to be root.
 func enter() error {
 	groups, err := joinGroups("vlx-bench-" + strconv.Itoa(os.Getpid()))
 	if err != nil {
@@ -39,10 +42,12 @@ func enter() error {
 type group struct{ own, home string }
 
 // groups has one for each mounted hierarchy.
+// On a host with cgroup v2 alone that is one, on a hybrid one about a dozen.
 type groups []group
 
 // joinGroups makes a group in every hierarchy and moves this process there. A new group of
 // cpuset takes nobody in until it says which processors and memory it has (cpuset(7)).
+// What was joined comes with an error too, but its caller gives up then.
 func joinGroups(name string) (groups, error) {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
@@ -69,6 +74,7 @@ func joinGroups(name string) (groups, error) {
 
 // leave moves back and removes the groups with all that was left in them, the innermost
 // first. What cannot be removed is not worth an error: the figures are there.
+// Directories are removed from the inside out: the kernel refuses one with children.
 func (gs groups) leave() {
 	for _, g := range gs {
 		os.WriteFile(filepath.Join(g.home, "cgroup.procs"), []byte("0"), 0)
@@ -89,6 +95,7 @@ func (gs groups) leave() {
 // directories over the host's libvirt ones, a bridge and a root filesystem. The original
 // has fixed paths, so it is given the host's as if nothing had ever been there. The
 // directory is short: paths of sockets are.
+// Nothing is undone here: all of it goes with the namespaces.
 func prepare() (dir string, err error) {
 	// Before any other: nothing of what follows is to reach the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -120,11 +127,14 @@ func prepare() (dir string, err error) {
 }
 
 // bridge is where links are enslaved.
+// It is in the network namespace alone, so the host never sees the name.
 const bridge = "vlxbr0"
 
 // remountGroups mounts every hierarchy again, so that this process's own group
 // is its root. The v2 tree of a hybrid host is left out of the original's sight
 // only if it holds no controllers, which the original takes for "no v2".
+// A new mount of a hierarchy shows the group of the cgroup namespace as its root
+// (cgroup_namespaces(7)); the old mount still shows the host's.
 func remountGroups() error {
 	mounts, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("cgroup", "cgroup2"))
 	if err != nil {
@@ -147,6 +157,7 @@ func remountGroups() error {
 }
 
 // makeRoot makes a root filesystem of busybox alone, which has to be a static one.
+// The libraries of another would be missing inside, and init could not run.
 func makeRoot(root string) error {
 	for _, dir := range []string{"bin", "etc", "tmp", "proc", "sys", "dev"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {

@@ -13,6 +13,7 @@ import (
 )
 
 // subject is a daemon to be measured.
+// Both daemons are used through what they have in common: a socket and its protocol.
 type subject struct {
 	socket     string    // where clients of full rights connect
 	command    *exec.Cmd // started once
@@ -21,6 +22,7 @@ type subject struct {
 }
 
 // newOurs is virtlxcd as built beside this program.
+// --prefix moves every path of it below dir.
 func newOurs(dir string) *subject {
 	self, _ := os.Readlink("/proc/self/exe")
 	program := filepath.Join(filepath.Dir(self), "virtlxcd")
@@ -33,6 +35,7 @@ func newOurs(dir string) *subject {
 
 // newOriginal is libvirtd with its LXC driver, nil if it is not installed. Nobody has to
 // authenticate: there is no polkit in here, and it is not what is measured.
+// LXC support is a package of its own in distributions, hence the second look.
 func newOriginal(dir string) *subject {
 	program, err := exec.LookPath("libvirtd")
 	if err != nil {
@@ -51,6 +54,7 @@ func newOriginal(dir string) *subject {
 
 // start runs the daemon until it answers. It tries to connect every 20 ms: the original
 // gives no sign that can be waited for. A daemon dies with this process.
+// What the daemon logs goes into a file; the error shows it all when it does not come.
 func (s *subject) start() error {
 	log, err := os.Create(s.log)
 	if err != nil {
@@ -73,6 +77,7 @@ func (s *subject) start() error {
 }
 
 // stop waits for the daemon. Containers it leaves end with the pid namespace.
+// It is asked to end in good order. Its exit status is no figure.
 func (s *subject) stop() {
 	s.command.Process.Signal(syscall.SIGTERM)
 	s.command.Wait()
@@ -80,6 +85,7 @@ func (s *subject) stop() {
 
 // controllers lists the processes that hold containers, by the command lines that both
 // daemons give them.
+// It looks at all processes, which are those of this pid namespace.
 func (s *subject) controllers() (pids []string) {
 	entries, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, entry := range entries {
@@ -93,6 +99,7 @@ func (s *subject) controllers() (pids []string) {
 }
 
 // memory is the proportional set size of a process in KiB (proc(5), smaps_rollup).
+// 0 is also for a process that is gone or a kernel that has no such file.
 func memory(pid string) (kib float64) {
 	file, err := os.Open("/proc/" + pid + "/smaps_rollup")
 	if err != nil {

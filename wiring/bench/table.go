@@ -7,6 +7,7 @@ import (
 )
 
 // row is one figure: less is better, or more.
+// Figures of both sides have the unit of the row.
 type row struct {
 	name         string
 	unit         string
@@ -17,6 +18,7 @@ type row struct {
 
 // rows are the table. Floors are what the project promises of its own daemon, whatever the
 // original does.
+// A floor of a time or a size is the most it may be, that of a rate the least.
 func rows(ours, theirs figures) []row {
 	return []row{
 		{"create, own network", "ms", ours.create, theirs.create, 6, false},
@@ -32,6 +34,7 @@ func rows(ours, theirs figures) []row {
 }
 
 // missed is also true of a figure that was not measured where more is better.
+// A time that was not measured is 0 and misses nothing; measure has failed by then.
 func (r *row) missed() bool {
 	if r.more {
 		return r.ours < r.floor

@@ -27,6 +27,8 @@ type Config struct {
 
 // Machine is a host in memory and the daemon that runs on it, if one does. Its
 // methods are for one goroutine, those of Host and Dial for any.
+// The host keeps everything that a real one would: stored definitions, running
+// containers, bridges. The daemon keeps nothing that outlives it.
 type Machine struct {
 	Host   *fakes.Host
 	config Config
@@ -52,6 +54,8 @@ func (m *Machine) Socket(readOnly bool) string {
 
 // Start starts a daemon and returns when it serves and has started what is
 // marked for autostart.
+// With an error the Machine has none, and what was begun on the host stays there.
+// Ctx is for the start alone: the daemon runs on when it ends.
 func (m *Machine) Start(ctx context.Context) error {
 	if m.daemon != nil {
 		return errors.New("a daemon runs already")
@@ -87,6 +91,7 @@ func (m *Machine) Stop(ctx context.Context) error {
 // Kill ends the daemon as SIGKILL would, as far as one process can do that to
 // itself: clients and controllers are cut off, and nothing that a connection was
 // to destroy at its end is destroyed. Changes under way are told to stop.
+// A Start afterwards finds what a crash leaves.
 func (m *Machine) Kill() error {
 	if m.daemon == nil {
 		return errNoDaemon
@@ -104,6 +109,7 @@ func (m *Machine) Kill() error {
 
 // Boot switches the machine off and on, without a daemon afterwards: what ran is gone, and
 // what is stored stays.
+// A daemon that runs is killed first, as a power cut would.
 func (m *Machine) Boot() error {
 	var err error
 	if m.daemon != nil {
@@ -115,6 +121,7 @@ func (m *Machine) Boot() error {
 
 // Dial connects to the daemon, over a socket if there are any, and opens the
 // driver. Caller is ignored by sockets, which know who connects.
+// The caller closes the client. With an error no connection is left.
 func (m *Machine) Dial(ctx context.Context, caller access.Caller, options ...client.Option) (*client.Client, error) {
 	if m.daemon == nil {
 		return nil, errNoDaemon
@@ -136,6 +143,7 @@ func (m *Machine) Dial(ctx context.Context, caller access.Caller, options ...cli
 }
 
 // daemon is what the injectors put together, and its goroutines.
+// They leave running alone.
 type daemon struct {
 	Front   *front.Daemon
 	Servers *front.Servers
@@ -153,6 +161,7 @@ type running struct {
 }
 
 // begin is Front.Run without sockets.
+// There is no listener to open, so what is left of it are the calls to the use cases.
 func (d *daemon) begin(ctx context.Context) error {
 	if err := d.Driver.Recover(ctx); err != nil {
 		return errors.Join(err, d.stop(ctx))
@@ -161,6 +170,7 @@ func (d *daemon) begin(ctx context.Context) error {
 }
 
 // pipe serves a client in memory.
+// The goroutine ends when either side closes; stop waits for it.
 func (d *daemon) pipe(caller access.Caller) net.Conn {
 	theirs, ours := net.Pipe()
 	d.work.Go(func() {
@@ -171,6 +181,8 @@ func (d *daemon) pipe(caller access.Caller) net.Conn {
 }
 
 // listen runs the daemon as main does. Ctx ends only the waiting for it.
+// It returns when autostart is done, as the memory daemon does, so that scripts see
+// the same state either way. A Run that ends before has failed, and its error is told.
 func (d *daemon) listen(ctx context.Context) error {
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel, d.ended = cancel, make(chan struct{})
@@ -189,6 +201,8 @@ func (d *daemon) listen(ctx context.Context) error {
 }
 
 // stop ends service and waits for all goroutines.
+// Over sockets Run closes what it opened; in memory that is done here, clients first,
+// so that nobody calls use cases that are shut down.
 func (d *daemon) stop(ctx context.Context) error {
 	if d.cancel != nil {
 		d.cancel()

@@ -34,6 +34,8 @@ func Version() string { return remote.APIVersion.String() }
 // Serve runs a daemon on a machine of its own until ctx ends. Definitions are
 // real files below the prefix and outlive it; the machine does not, so whatever
 // ran is gone, and every start is the first since a boot.
+// A daemon that ends by itself ends Serve too. An error of the pid file is as a
+// rule that of a second daemon below the same prefix.
 func Serve(ctx context.Context, stand Stand) error {
 	if stand.Prefix == "" {
 		return errors.New("no prefix was given: this daemon keeps away from the host's own files")
@@ -52,6 +54,8 @@ func Serve(ctx context.Context, stand Stand) error {
 }
 
 // serve is Serve by the only daemon below the prefix.
+// The state directory is removed before the store opens it: a status there would speak
+// of containers that the new machine never had.
 func (s *Stand) serve(ctx context.Context) error {
 	paths := settings.PathsBelow(s.Prefix)
 	// What a machine has in memory is not there after a boot.
@@ -80,6 +84,7 @@ func (s *Stand) serve(ctx context.Context) error {
 const Greeting = "This container is made up. Type exit, reboot or anything else."
 
 // host is a machine just switched on, with what the command line says there is.
+// What real directories of these names hold is not looked at.
 func (s *Stand) host() *fakes.Host {
 	host := fakes.NewHost()
 	init := fakes.Usual()
@@ -95,6 +100,7 @@ func (s *Stand) host() *fakes.Host {
 }
 
 // uri names a socket to clients. Slashes need no escape in a query.
+// It is what virsh takes after -c. Blanks are escaped as paths of URIs have them.
 func uri(socket string) string {
 	escaped := strings.NewReplacer("%2F", "/", "+", "%20").Replace(url.QueryEscape(socket))
 	return "lxc:///system?socket=" + escaped

@@ -28,6 +28,7 @@ func newOutput(config Config) (*logging.Log, error) {
 	return logging.Open(logging.Options{Level: config.Level, Outputs: "1:stderr", Stderr: config.Log})
 }
 
+// What it lets through may change while it runs.
 func newLog(out *logging.Log) *slog.Logger { return slog.New(out) }
 
 // newConfiguration reloads files that tests and people may write below the prefix.
@@ -66,4 +67,5 @@ func (absent) Daemon(context.Context, string, string, string) error  { return ni
 func (absent) Refresh() error                                        { return nil }
 func (absent) Watchdog(context.Context, func(context.Context) error) {}
 
+// 0: this host waits as long as it takes.
 func (absent) MaxDelay(context.Context) (time.Duration, error) { return 0, nil }

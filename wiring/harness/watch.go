@@ -23,6 +23,7 @@ const (
 
 // watch stands between the clients' side and the use cases and tells what
 // happens there.
+// Everything that it does not name is the driver's own method, without a detour.
 type watch struct {
 	*driver.Driver
 	autostarted chan struct{} // closed when autostart is done
@@ -38,6 +39,7 @@ func newWatch(cases *driver.Driver) *watch {
 }
 
 // StartAutostarted tells when it is done.
+// It is called once for each daemon; a second call would close the channel twice.
 func (w *watch) StartAutostarted(ctx context.Context) error {
 	defer close(w.autostarted)
 	return w.Driver.StartAutostarted(ctx)
@@ -53,18 +55,22 @@ func (w *watch) Connect(ctx context.Context, caller access.Caller) (ports.Connec
 }
 
 // watched is a client's connection whose calls are counted.
+// A method that is not counted goes straight to the connection.
 type watched struct {
 	ports.Connection
 	watch *watch
 }
 
 // Subscribe is counted.
+// It is counted after the subscription is in force, so that a test that waits for it
+// misses no event.
 func (c watched) Subscribe(ctx context.Context, wish ports.Subscription) (int, error) {
 	defer c.watch.count(Subscribe)
 	return c.Connection.Subscribe(ctx, wish)
 }
 
 // OpenConsole is counted.
+// Likewise: what a container says from then on reaches the client.
 func (c watched) OpenConsole(ctx context.Context, ref container.Ref, device string) (io.ReadWriteCloser, error) {
 	defer c.watch.count(OpenConsole)
 	return c.Connection.OpenConsole(ctx, ref, device)

@@ -12,6 +12,7 @@ import (
 )
 
 // Handler is what serves the daemon. Its methods are called from Ready.
+// It must not call Ready, and may call Send.
 type Handler interface {
 	// Handle owns the message and its descriptors.
 	Handle(*hold.Message)
@@ -24,6 +25,7 @@ type Handler interface {
 }
 
 // Endpoint implements hold.Daemon. It belongs to one goroutine.
+// The buffers are used again for each message, so that serving allocates little.
 type Endpoint struct {
 	fds      hold.Descriptors
 	handler  Handler
@@ -54,6 +56,8 @@ func (e *Endpoint) Connected() bool { return e.daemon != hold.None }
 
 // Send implements hold.Daemon. It never waits: for a daemon that does not read it
 // is as if none were there.
+// After a false reports are repeated to the next daemon; a reply is lost with the one
+// that asked.
 func (e *Endpoint) Send(m *hold.Message) bool {
 	if e.daemon == hold.None {
 		return false
@@ -79,6 +83,7 @@ func (e *Endpoint) Ready(fd hold.FD) bool {
 // accept lets a daemon in. A new one takes the place of the old one, whose end
 // may just not have been seen yet: only one can hold the driver's lock. Only the
 // same user may connect (SO_PEERCRED of unix(7)); the socket's mode says so too.
+// A connection that is gone again before it was taken in is no error.
 func (e *Endpoint) accept() {
 	fd, _, err := unix.Accept4(int(e.listener), unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil {
@@ -95,6 +100,7 @@ func (e *Endpoint) accept() {
 }
 
 // receive handles one message; the next one raises a new event.
+// A message that does not decode ends the connection, as package wire asks for.
 func (e *Endpoint) receive() {
 	n, fds, err := wire.Receive(int(e.daemon), e.packet[:])
 	if err == unix.EAGAIN {
@@ -114,6 +120,7 @@ func (e *Endpoint) receive() {
 }
 
 // hangUp ends the connection, if there is one.
+// DaemonLost comes last, when Connected is false already.
 func (e *Endpoint) hangUp() {
 	if e.daemon == hold.None {
 		return

@@ -20,6 +20,7 @@ func Send(socket int, packet []byte, fds []int) error {
 
 // Receive reads one packet into packet. n is 0 at the end. The descriptors are
 // the caller's, whatever is wrong with the packet. EAGAIN: none is there.
+// A packet longer than the buffer and descriptors that did not fit are ErrForeign.
 func Receive(socket int, packet []byte) (n int, fds []int, err error) {
 	var rights [(MaxFiles + 8) * 4]byte
 	var got, flags int

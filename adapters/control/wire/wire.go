@@ -31,6 +31,7 @@ const MaxFiles = 253
 // says. Who gets it hangs up: nothing that follows can be trusted.
 var ErrForeign = errors.New("damaged or foreign control message")
 
+// The two ends are on one host, so there is nothing to convert.
 var order = binary.NativeEndian
 
 // Append adds the encoded message to b and its descriptors to fds, which stay the
@@ -79,6 +80,7 @@ func Decode(b []byte, fds []int) (*hold.Message, error) {
 // allFailureBits is what failureBits makes of a failure that is all of it.
 const allFailureBits = 1<<2 - 1
 
+// Bit 0 is Entered, bit 1 Interpreter.
 func failureBits(f hold.Failure) (bits uint32) {
 	if f.Entered {
 		bits |= 1
@@ -109,6 +111,8 @@ func present(f *hold.Files) (bits uint32) {
 }
 
 // takeFiles gives every descriptor its place; false if the numbers differ.
+// All is counted before anything is taken, so that on false the caller still has every
+// descriptor to close. The bound on each list keeps the sum from running over.
 func takeFiles(f *hold.Files, bits uint32, counts []byte, fds []int) bool {
 	wanted := 0
 	for i := range singles(f) {

@@ -9,7 +9,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// hear passes the ends of systemd's jobs on to who waits for them.
+// hear passes the ends of systemd's jobs on to who waits for them. When the bus is lost
+// or back, every waiter is woken to look for itself, and the state is found out again.
 func (m *Machines) hear() {
 	signals, stop := m.bus.Watch(bus.Match{Sender: systemd, Path: systemdPath, Interface: manager, Member: "JobRemoved"})
 	defer stop()
@@ -26,6 +27,7 @@ func (m *Machines) hear() {
 				continue
 			}
 			m.mu.Lock()
+			// Without hearing of ends no scope is asked for.
 			m.listening = signal.Event == bus.Connected
 			for _, waiter := range m.jobs {
 				offer(waiter, outcome{}) // an end may have been missed
@@ -47,7 +49,9 @@ func (m *Machines) look() {
 
 // follow keeps the state up to date, and machines registered.
 // Everything that changes the state is done here, in one goroutine, so that no two looks
-// at the host overtake each other.
+// at the host overtake each other. It looks when a name changes its owner, the list of
+// startable services changes, somebody asks for it, or the time for another try has come.
+// A lost bus closes no watch: Connected and Disconnected come as signals.
 func (m *Machines) follow() {
 	machine, stopMachine := m.bus.Watch(bus.Owner(machined))
 	defer stopMachine()
@@ -78,6 +82,7 @@ func (m *Machines) follow() {
 		}
 		next := m.examine(signal.Event == bus.Disconnected)
 		m.registerAll()
+		// machined has failed: no signal tells when to try again.
 		if next == 0 && m.pending() {
 			next = m.patience.hold
 		}
@@ -89,7 +94,8 @@ func (m *Machines) follow() {
 }
 
 // newOwner is the last argument of a change of owners.
-// It is empty for a name that was given up, and for signals that are not well formed.
+// It is empty for a name that was given up, and for signals that are not well formed. The
+// arguments of NameOwnerChanged are name, old owner and new owner.
 func newOwner(signal bus.Signal) string {
 	if len(signal.Body) != 3 {
 		return ""
@@ -100,7 +106,8 @@ func newOwner(signal bus.Signal) string {
 
 // examine finds out what the host has and returns when to do so again, zero if
 // signals will tell. What was there and is not now gets a little time to come
-// back: a restart is no reason for a container to do without.
+// back: a restart is no reason for a container to do without. It calls the bus without
+// the lock and enters what it found under it.
 func (m *Machines) examine(disconnected bool) time.Duration {
 	err := error(fault.New(fault.UnsupportedOperation, fault.Host, "there is no system bus"))
 	if !disconnected {
@@ -109,12 +116,14 @@ func (m *Machines) examine(disconnected bool) time.Duration {
 	m.mu.Lock()
 	switch {
 	case err == nil && m.listening:
+		// closed under mu: nothing is begun that Close does not wait for.
 		if m.state != usable && !m.closed {
 			m.wg.Go(m.tidyAll) // ends of jobs may have been missed
 		}
 		m.settle(usable)
 	case m.state == usable:
 		m.unsettle()
+	// Nothing to say yet: who asks goes on waiting.
 	case m.state == unsettled && (err == nil || time.Since(m.since) < m.patience.settle):
 	default:
 		m.settle(absent)
@@ -145,7 +154,7 @@ func (m *Machines) unsettle() {
 	m.state, m.settled, m.since, m.patient = unsettled, make(chan struct{}), now, now.Add(m.patience.settle)
 }
 
-// settle answers who waits. The lock is held.
+// settle answers who waits. The lock is held. Settling to what is settled does nothing.
 func (m *Machines) settle(to state) {
 	if m.state == unsettled {
 		close(m.settled)
@@ -166,6 +175,7 @@ func (m *Machines) probe() error {
 	if !slices.Contains(owned, systemd) {
 		return fault.New(fault.UnsupportedOperation, fault.Host, "systemd is not on the system bus")
 	}
+	// The cheap question first: mostly it runs.
 	if slices.Contains(owned, machined) {
 		return nil
 	}
@@ -176,6 +186,7 @@ func (m *Machines) probe() error {
 	return err
 }
 
+// names calls one of the bus's own methods that list names.
 func (m *Machines) names(ctx context.Context, method string) ([]string, error) {
 	body, err := m.bus.Call(ctx, bus.Self, bus.SelfPath, bus.Self+"."+method)
 	if err != nil {

@@ -25,7 +25,8 @@ func newHealth(log *slog.Logger, bad, good string) *health {
 	return &health{log: log, bad: bad, good: good}
 }
 
-// fails notes a failure; for as long as pause says it is not worth trying again.
+// fails notes a failure; for as long as pause says it is not worth trying again. pause is
+// 0 where signals tell when to try again.
 func (h *health) fails(err error, pause time.Duration) {
 	h.mu.Lock()
 	told := h.failing
@@ -36,7 +37,7 @@ func (h *health) fails(err error, pause time.Duration) {
 	}
 }
 
-// works notes a success.
+// works notes a success. Nothing is logged unless a failure was.
 func (h *health) works() {
 	h.mu.Lock()
 	told := h.failing
@@ -47,7 +48,8 @@ func (h *health) works() {
 	}
 }
 
-// held says whether a failure is so recent that nothing should be tried.
+// held says whether a failure is so recent that nothing should be tried. Once pause is
+// over it lets through whoever comes, with the failure still noted.
 func (h *health) held() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 // containers says whether a unit is the scope of a container.
 // Their machines are called lxc-PID-NAME, see scopeUnit.
+// `machine-lxc\x2d4711\x2dweb.scope` is one; scopes of other machines are left alone.
 func containers(unit string) bool {
 	return strings.HasPrefix(unit, `machine-lxc\x2d`) && strings.HasSuffix(unit, ".scope")
 }
@@ -26,7 +27,8 @@ func (m *Machines) dismantle(machine string) {
 	}
 }
 
-// tidyAll ends all scopes of containers in which nothing lives.
+// tidyAll ends all scopes of containers in which nothing lives. It runs when systemd
+// becomes usable, in a goroutine that Close waits for.
 func (m *Machines) tidyAll() {
 	ctx, cancel := context.WithTimeout(m.ctx, m.patience.call)
 	defer cancel()
@@ -44,9 +46,11 @@ func (m *Machines) tidyAll() {
 	}
 }
 
-// tidy ends a scope if nothing lives in it. One with a job has a start that waits.
+// tidy ends a scope if nothing lives in it. One with a job has a start that waits. It
+// runs without the lock.
 func (m *Machines) tidy(unit string) {
 	m.mu.Lock()
+	// Its own start must not be ended because the process is not in it yet.
 	wanted := m.jobs[unit] != nil
 	m.mu.Unlock()
 	if wanted {
@@ -58,6 +62,7 @@ func (m *Machines) tidy(unit string) {
 	if err != nil || len(body) != 1 {
 		return // it has just ended, or somebody else's signal will tell
 	}
+	// An answer of another form is taken for "somebody lives there".
 	if living, ok := body[0].([][]any); ok && len(living) == 0 {
 		m.log.Info("ending a scope in which nothing lives", "unit", unit)
 		m.stop(unit)

@@ -42,8 +42,8 @@ type Options struct {
 	Weight func(shares uint64) (value uint64, unified bool)
 }
 
-// patience is how long things may take.
-// Tests have less of it.
+// patience is how long things may take. Tests have less of it. All are bounds for one
+// attempt.
 type patience struct {
 	scope  time.Duration // a scope to be started, or given up
 	call   time.Duration // a service to answer, which may have to be started for it
@@ -51,6 +51,8 @@ type patience struct {
 	hold   time.Duration // until what failed is tried again
 }
 
+// With these a start waits a few seconds at most for a host that does not say what it
+// has.
 var usual = patience{scope: 10 * time.Second, call: 3 * time.Second, settle: 3 * time.Second, hold: 30 * time.Second}
 
 // state is what is known about the host.
@@ -97,8 +99,8 @@ type Machines struct {
 
 var _ ports.Machines = (*Machines)(nil)
 
-// New returns the machines of the host. Nothing is asked before the first
-// container.
+// New returns the machines of the host. Nothing is asked before the first container. The
+// bus stays the caller's.
 func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
 	if options.Weight == nil {
 		options.Weight = func(shares uint64) (uint64, bool) { return shares, false }
@@ -116,7 +118,8 @@ func New(b *bus.Bus, options Options, log *slog.Logger) *Machines {
 }
 
 // Close stops following the host. Machines and scopes stay.
-// Calls that wait end as Aborted. Closing again is fine.
+// Calls that wait end as Aborted. Closing again is fine. Goroutines that were begun have
+// ended when it returns.
 func (m *Machines) Close() error {
 	m.mu.Lock()
 	m.closed = true
@@ -131,6 +134,7 @@ func (m *Machines) Close() error {
 // comes when the controller runs already, hardly ever fails.
 func (m *Machines) Place(ctx context.Context, partition, name string) string {
 	slice := sliceUnit(partition)
+	// What has no unit gets a group below its partition.
 	if slice == "" || name == "" || len(scopeUnit(name)) > maxUnit {
 		return ""
 	}
@@ -148,12 +152,14 @@ func (m *Machines) Place(ctx context.Context, partition, name string) string {
 
 // available says whether the host has what it takes. It waits only while that
 // is about to be known, and all who wait do so until the same moment: a host that
-// does not say costs one start its patience, and not each.
+// does not say costs one start its patience, and not each. False also when ctx or the
+// daemon ends first.
 func (m *Machines) available(ctx context.Context) bool {
 	m.begin()
 	m.mu.Lock()
 	settled, patient := m.settled, m.patient
 	m.mu.Unlock()
+	// In the past once everybody has waited: then it fires at once.
 	limit := time.NewTimer(time.Until(patient))
 	defer limit.Stop()
 	select {
@@ -167,7 +173,8 @@ func (m *Machines) available(ctx context.Context) bool {
 	return m.state == usable
 }
 
-// begin starts following the host, once.
+// begin starts following the host, once. After Close it does nothing, so no goroutine is
+// begun that nobody waits for.
 func (m *Machines) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

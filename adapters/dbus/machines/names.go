@@ -50,15 +50,18 @@ func escape(name string) string {
 			out.WriteByte(c)
 			continue
 		}
+		// Also for bytes of letters beyond ASCII.
 		out.WriteString(`\x` + hex(c))
 	}
 	return out.String()
 }
 
+// letterOrDigit is of ASCII: the rest has no place of its own in names of units.
 func letterOrDigit(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
+// hex has two digits and small letters, as systemd writes them.
 func hex(c byte) string {
 	const digits = "0123456789abcdef"
 	return string([]byte{digits[c>>4], digits[c&15]})
@@ -72,6 +75,7 @@ func groupOf(slice, scope string) string {
 	if slice != "-.slice" {
 		name := strings.TrimSuffix(slice, ".slice")
 		for i := 0; i <= len(name); i++ {
+			// "-" within a part was escaped, so each one separates.
 			if i == len(name) || name[i] == '-' {
 				path += "/" + groupName(name[:i]+".slice")
 			}
@@ -83,7 +87,7 @@ func groupOf(slice, scope string) string {
 // groupName keeps a unit apart from the files of controllers, as the service
 // manager does.
 // A group "memory.slice" could be taken for a file of the memory controller; systemd puts
-// "_" in front of such names.
+// "_" in front of such names. It is cg_escape of systemd.
 func groupName(unit string) string {
 	prefix := unit[:max(strings.LastIndexByte(unit, '.'), 0)]
 	if unit[0] == '_' || unit[0] == '.' || strings.HasPrefix(unit, "cgroup.") || slices.Contains(controllers, prefix) {

@@ -22,7 +22,8 @@ type ping struct {
 
 // ping asks a service whether it reads its messages; who asks while a question is
 // under way shares it. The answer, whenever it comes, lets be tried again what
-// failed. Nil if the daemon ends.
+// failed. Nil if the daemon ends. There is one question under way for a service, however
+// many ask.
 func (m *Machines) ping(service string, failing *health) *ping {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -40,6 +41,7 @@ func (m *Machines) ping(service string, failing *health) *ping {
 		delete(m.pings, service)
 		m.mu.Unlock()
 		close(p.done)
+		// Something failed before: follow tries again now.
 		if p.err == nil && failing.release() {
 			m.look()
 		}
@@ -57,7 +59,8 @@ func (m *Machines) awaken(err error, service string, failing *health) {
 
 // answers says whether systemd reads its messages, before it is asked for a scope:
 // what is asked of one that hangs would be done when nobody wants it any more. If
-// systemd cannot be asked the host's state is to be found out again.
+// systemd cannot be asked the host's state is to be found out again. Of two who ask at
+// once both wait for the same answer, each within its own time.
 func (m *Machines) answers(ctx context.Context) bool {
 	p := m.ping(systemd, m.scopes)
 	if p == nil {
@@ -70,6 +73,7 @@ func (m *Machines) answers(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	case <-limit.C:
+		// The question stays under way, and its answer lifts this.
 		m.scopes.fails(fault.New(fault.Timeout, fault.Host, "systemd does not answer"), m.patience.hold)
 		return false
 	}
@@ -79,7 +83,8 @@ func (m *Machines) answers(ctx context.Context) bool {
 	return p.err == nil
 }
 
-// suspect makes follow find out what the host has, and who asks wait for it.
+// suspect makes follow find out what the host has, and who asks wait for it. A host that
+// is unsettled or absent already stays so: it is looked at anyway.
 func (m *Machines) suspect() {
 	m.mu.Lock()
 	if m.state == usable {

@@ -21,7 +21,8 @@ const (
 )
 
 // entry is a machine that is to be known.
-// It stays until Release, registered or not: a machined that comes later is told.
+// It stays until Release, registered or not: a machined that comes later is told. It is
+// found by name; a later machine of the same name has an entry of its own.
 type entry struct {
 	machine ports.Machine
 
@@ -33,6 +34,7 @@ type entry struct {
 
 // Register: see ports.Machines.
 // While nobody can be asked it succeeds, and follow registers the machine later.
+// Registering a name again replaces what was to be known by it.
 func (m *Machines) Register(ctx context.Context, machine ports.Machine) error {
 	e := &entry{machine: machine, busy: true}
 	m.mu.Lock()
@@ -53,6 +55,7 @@ func (m *Machines) Release(ctx context.Context, name string) error {
 	e := m.known[name]
 	delete(m.known, name)
 	done := e != nil && e.done && m.state == usable
+	// This daemon does not know it, or has forgotten it.
 	if e == nil && !m.closed {
 		m.wg.Go(func() { m.dismantle(name) })
 	}
@@ -60,6 +63,7 @@ func (m *Machines) Release(ctx context.Context, name string) error {
 	if !done || m.records.held() {
 		return nil // machined finds out by itself when the unit ends
 	}
+	// The container is gone in any case: a failure is no reason to fail its stop.
 	if err := m.unregister(ctx, name); err != nil && ctx.Err() == nil {
 		m.registryFails(err)
 	}
@@ -73,7 +77,8 @@ func (m *Machines) registryFails(err error) {
 	m.awaken(err, machined, m.records)
 }
 
-// doubt makes registerAll look after all machines: machined is a new one.
+// doubt makes registerAll look after all machines: machined is a new one. An attempt
+// under way counts for the old machined: stale makes it be repeated.
 func (m *Machines) doubt() {
 	m.records.release()
 	m.mu.Lock()
@@ -83,14 +88,15 @@ func (m *Machines) doubt() {
 	}
 }
 
-// pending says whether there are machines that should be known and are not.
+// pending says whether there are machines that should be known and are not. follow then
+// comes again after a while, also if no signal tells.
 func (m *Machines) pending() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.missing()) > 0
 }
 
-// missing are those that nobody is making known. The lock is held.
+// missing are those that nobody is making known. The lock is held. They come in no order.
 func (m *Machines) missing() []*entry {
 	var list []*entry
 	for _, e := range m.known {
@@ -101,7 +107,8 @@ func (m *Machines) missing() []*entry {
 	return list
 }
 
-// claim takes one of them to be made known; nil if there is none.
+// claim takes one of them to be made known; nil if there is none. While machined is known
+// to fail none is claimed.
 func (m *Machines) claim() *entry {
 	if m.records.held() || m.ctx.Err() != nil {
 		return nil
@@ -129,7 +136,8 @@ func (m *Machines) attempted(e *entry, done bool) (released bool) {
 	return released
 }
 
-// registerAll makes known what machined has lost, or never heard of.
+// registerAll makes known what machined has lost, or never heard of. It runs in follow,
+// one machine after the other, and ends when nobody is missing or machined fails.
 func (m *Machines) registerAll() {
 	for e := m.claim(); e != nil; e = m.claim() {
 		if err := m.register(m.ctx, e); err != nil {
@@ -138,7 +146,8 @@ func (m *Machines) registerAll() {
 	}
 }
 
-// register makes one machine known and notes how that went.
+// register makes one machine known and notes how that went. A machine without a scope is
+// not registered: machined would take the unit that its leader is in for the machine's.
 func (m *Machines) register(ctx context.Context, e *entry) error {
 	limited, cancel := context.WithTimeout(ctx, m.patience.call)
 	defer cancel()
@@ -168,7 +177,8 @@ func (m *Machines) register(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// forget drops a machine that is not to be registered.
+// forget drops a machine that is not to be registered. An entry that has been replaced
+// meanwhile is another's, and stays.
 func (m *Machines) forget(e *entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -177,7 +187,8 @@ func (m *Machines) forget(e *entry) {
 	}
 }
 
-// enclosed says whether the machine has a unit.
+// enclosed says whether the machine has a unit. systemd is asked, as machined makes none
+// of these units.
 func (m *Machines) enclosed(ctx context.Context, name string) (bool, error) {
 	_, err := m.bus.Call(ctx, systemd, systemdPath, manager+".GetUnit", scopeUnit(name))
 	if bus.ErrorName(err) == noSuchUnit {
@@ -194,6 +205,7 @@ func (m *Machines) enter(ctx context.Context, machine ports.Machine) error {
 		return err
 	}
 	leader, asking := m.leader(ctx, machine.Name)
+	// It is this one, from before the daemon or machined started anew.
 	if asking == nil && leader == uint32(machine.Leader) {
 		return nil
 	}
@@ -207,7 +219,9 @@ func (m *Machines) enter(ctx context.Context, machine ports.Machine) error {
 }
 
 // call registers, with the links if machined can take them.
-// An old machined has RegisterMachine alone. Which one this has is found out once.
+// An old machined has RegisterMachine alone. Which one this has is found out once. The
+// arguments are name, uuid, service, class, leader, root directory and links
+// (org.freedesktop.machine1(5)); without a directory machined shows none.
 func (m *Machines) call(ctx context.Context, machine ports.Machine) error {
 	links := []int32{} // machined refuses all if one is no index
 	for _, index := range machine.Links {
@@ -221,6 +235,7 @@ func (m *Machines) call(ctx context.Context, machine ports.Machine) error {
 	m.mu.Unlock()
 	if !plain {
 		_, err := m.bus.Call(ctx, machined, machinedPath, registry+".RegisterMachineWithNetwork", append(args, links)...)
+		// Also for success, whose name is empty.
 		if bus.ErrorName(err) != unknownMethod {
 			return err
 		}
@@ -260,7 +275,8 @@ func (m *Machines) leader(ctx context.Context, name string) (uint32, error) {
 
 // unregister takes an entry out. It never asks machined to terminate a machine,
 // which would end the unit with the controller in it. Old machineds cannot do
-// less: with those the entry goes when the unit ends.
+// less: with those the entry goes when the unit ends. A machine that is not known is
+// fine.
 func (m *Machines) unregister(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.patience.call)
 	defer cancel()

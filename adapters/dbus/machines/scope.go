@@ -30,15 +30,17 @@ type property struct {
 	Value dbus.Variant
 }
 
-// auxiliary is a further unit to be made along; there never is one.
+// auxiliary is a further unit to be made along; there never is one. Its type is all that
+// the call wants: a(sa(sv)).
 type auxiliary struct {
 	Name       string
 	Properties []property
 }
 
-// Enclose: see ports.Machines.
-// On failure nothing is left behind that counts: the job is called off, and a scope that
-// began in spite of that ends with the process in it.
+// Enclose: see ports.Machines. On failure nothing is left behind that counts: the job is
+// called off, and a scope that began in spite of that ends with the process in it.
+// UnsupportedOperation without systemd, InvalidArgument for a partition that no slice can
+// stand for.
 func (m *Machines) Enclose(ctx context.Context, machine ports.Machine) error {
 	slice := sliceUnit(machine.Partition)
 	if slice == "" {
@@ -72,14 +74,18 @@ func (m *Machines) scopeProperties(slice string, machine ports.Machine) []proper
 		{"Description", dbus.MakeVariant("Container " + machine.Name)},
 		{"Slice", dbus.MakeVariant(slice)},
 		{"Delegate", dbus.MakeVariant(true)},
+		// The holder is moved by systemd itself, in every hierarchy it knows.
 		{"PIDs", dbus.MakeVariant([]uint32{uint32(machine.Holder)})},
+		// A scope that failed would else stay, and its name with it.
 		{"CollectMode", dbus.MakeVariant("inactive-or-failed")},
+		// systemd has a default, and the limit of the definition is set inside.
 		{"TasksMax", dbus.MakeVariant(uint64(math.MaxUint64))},
 		{"Before", dbus.MakeVariant([]string{"virt-guest-shutdown.target"})},
 	}
 	if machine.Shares == nil {
 		return list
 	}
+	// systemd knows two properties, and takes the one of the version in use.
 	value, unified := m.options.Weight(*machine.Shares)
 	if unified {
 		return append(list, property{"CPUWeight", dbus.MakeVariant(min(max(value, 1), 10000))})
@@ -89,7 +95,8 @@ func (m *Machines) scopeProperties(slice string, machine ports.Machine) []proper
 
 // ordering makes the host's shutdown end containers before the daemon. A scope would
 // as well begin only after a job of the daemon's own unit, and so never while the
-// daemon is stopped, which waits for a start under way: that one does without.
+// daemon is stopped, which waits for a start under way: that one does without. Unlike
+// Before and the rest it depends on the moment, so it is asked for each scope.
 func (m *Machines) ordering(ctx context.Context) property {
 	after := []string{"libvirtd.service"}
 	job, err := m.property(ctx, ownUnit, systemd+".Unit", "Job")
@@ -99,8 +106,11 @@ func (m *Machines) ordering(ctx context.Context) property {
 	return property{"After", dbus.MakeVariant(after)}
 }
 
-// startScope returns when the scope runs. When it does not, it is called off.
+// startScope returns when the scope runs. When it does not, it is called off. Mode "fail"
+// refuses a job that would take the place of another. The waiter is entered before the
+// call, as the job may end before its answer is read.
 func (m *Machines) startScope(ctx context.Context, unit string, properties []property) error {
+	// Room for ends of earlier jobs of the unit.
 	waiter := make(chan outcome, 4)
 	m.mu.Lock()
 	m.jobs[unit] = waiter
@@ -121,6 +131,7 @@ func (m *Machines) startScope(ctx context.Context, unit string, properties []pro
 		job = string(path)
 	}
 	err = m.awaitJob(ctx, unit, job, waiter)
+	// Without a job's name nothing can be called off; tidy comes to such a scope later.
 	if err != nil && job != "" {
 		m.callOff(ctx, job)
 	}
@@ -129,7 +140,8 @@ func (m *Machines) startScope(ctx context.Context, unit string, properties []pro
 
 // awaitJob waits for the end of the job. Where the end may have been missed the
 // unit tells.
-// Signals of other jobs of the same unit may come first, and are passed over.
+// Signals of other jobs of the same unit may come first, and are passed over. A unit that
+// is asked for and not active yet is waited for on.
 func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan outcome) error {
 	for {
 		select {
@@ -139,6 +151,7 @@ func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan o
 				if active, err := m.property(ctx, unit, systemd+".Unit", "ActiveState"); err == nil && active == "active" {
 					return nil
 				}
+			// The end of an earlier job.
 			case end.job != job:
 			case end.result == "done":
 				return nil
@@ -153,8 +166,9 @@ func (m *Machines) awaitJob(ctx context.Context, unit, job string, ends <-chan o
 	}
 }
 
-// callOff cancels a job. A scope that runs in spite of all is left to end with
-// its process: stopping it would take that along.
+// callOff cancels a job. A scope that runs in spite of all is left to end with its
+// process: stopping it would take that along. It has time of its own: that of the caller
+// may be over by then.
 func (m *Machines) callOff(ctx context.Context, job string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.patience.call)
 	defer cancel()
@@ -163,7 +177,8 @@ func (m *Machines) callOff(ctx context.Context, job string) {
 	}
 }
 
-// checkPlace compares where the scope is with where it was said to be.
+// checkPlace compares where the scope is with where it was said to be. The controller is
+// in the scope by then, so another place would have limits set where it is not.
 func (m *Machines) checkPlace(ctx context.Context, unit, want string) error {
 	found, err := m.property(ctx, unit, systemd+".Scope", "ControlGroup")
 	if err != nil {
@@ -180,7 +195,8 @@ func (m *Machines) property(ctx context.Context, unit, iface, name string) (any,
 	return m.bus.Property(ctx, systemd, objectOf(unit), iface, name)
 }
 
-// finished takes the arguments of JobRemoved: number, job, unit, result.
+// finished takes the arguments of JobRemoved: number, job, unit, result. An end that
+// nobody waits for may be of a scope that a dead daemon asked for.
 func (m *Machines) finished(args []any) {
 	if len(args) != 4 {
 		return

@@ -56,7 +56,8 @@ func New(options Options, log *slog.Logger) (*Cgroups, error) {
 
 // Create: see ports.Cgroups. It is all or nothing: when one hierarchy refuses, the
 // directories in the others go again; partitions that were made on the way stay, for
-// the next container. InvalidArgument for names that cannot be a directory's.
+// the next container. InvalidArgument for names that cannot be a directory's. A context
+// that ends later changes nothing: making directories takes no time.
 func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgroup, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, stopped(err, "unable to create a control group")
@@ -68,6 +69,7 @@ func (c *Cgroups) Create(ctx context.Context, partition, name string) (ports.Cgr
 	g := c.group(where)
 	for i := range c.all {
 		if err := c.makeGroup(i, g.dirs[i]); err != nil {
+			// Those before i were made; i itself has cleaned up.
 			g.discard(i)
 			return nil, err
 		}
@@ -90,13 +92,14 @@ func (c *Cgroups) Open(_ context.Context, where string) (ports.Cgroup, error) {
 		return nil, err
 	}
 	g := c.group(where)
+	// One is enough: a removal that was cut short leaves some.
 	if slices.ContainsFunc(g.dirs, exists) || g.leftScope() {
 		return g, nil
 	}
 	return nil, fault.New(fault.NotFound, fault.ControlGroup, "no control group '%s'", where)
 }
 
-// group is a Group of what may or may not be there.
+// group is a Group of what may or may not be there. Nothing is looked up or opened.
 func (c *Cgroups) group(where string) *Group {
 	g := &Group{layout: c.layout, path: where, dirs: make([]string, len(c.all)), log: c.log}
 	for i, h := range c.all {
@@ -140,13 +143,15 @@ func (c *Cgroups) replace(dir string) error {
 	if populated {
 		return fault.New(fault.Busy, fault.ControlGroup, "control group '%s' exists and processes live in it", dir)
 	}
+	// Groups that a former container made inside go too.
 	if err := removeTree(dir); err != nil {
 		return err
 	}
 	return unix.Mkdir(dir, 0o755)
 }
 
-// classify leaves faults alone and reports an errno.
+// classify leaves faults alone and reports an errno. It is for helpers whose error may be
+// either.
 func classify(err error, format string, args ...any) error {
 	var known *fault.Error
 	if errors.As(err, &known) {

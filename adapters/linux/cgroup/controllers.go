@@ -31,6 +31,7 @@ func (c *Cgroups) ControllersGroup(ctx context.Context) (unified *os.File, tasks
 // ensureGroup makes a directory or takes the one that is there, as it is. Two
 // daemons may do so at once.
 func (c *Cgroups) ensureGroup(i int, dir string) error {
+	// Equipped again, as a daemon may have died before it was.
 	if exists(dir) {
 		return c.equip(i, dir)
 	}
@@ -55,6 +56,7 @@ func (c *Cgroups) HomeTasks() (tasks []*os.File, err error) {
 		if h.unified {
 			continue
 		}
+		// Only opened here: who writes into it moves itself.
 		file, err := os.OpenFile(h.root+"/tasks", os.O_WRONLY, 0)
 		if err != nil {
 			return tasks, failed(err, "unable to open the tasks of '%s'", h.root)

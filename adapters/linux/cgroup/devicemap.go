@@ -11,7 +11,7 @@ import (
 // updateMap changes the map of an attached program, entry by entry: each change
 // counts for the next device that is opened. Nothing allowed by both lists is
 // refused meanwhile. False: the map has no room for both, or is not one of ours;
-// nothing was changed then.
+// nothing was changed then. Other entries than those that differ are not written.
 func updateMap(program *ebpf.Program, list deviceList) (bool, error) {
 	rules, err := programMap(program)
 	if err != nil || rules == nil {
@@ -23,6 +23,7 @@ func updateMap(program *ebpf.Program, list deviceList) (bool, error) {
 		return false, err
 	}
 	entries, room := transition(before, list)
+	// The caller then loads a new program with a larger map.
 	if room > int(rules.MaxEntries()) {
 		return false, nil
 	}
@@ -55,7 +56,8 @@ type entry struct {
 	rights uint32
 }
 
-// write makes the step. One that is gone already is as it should be.
+// write makes the step. One that is gone already is as it should be. It counts at once,
+// for all processors.
 func (e entry) write(rules *ebpf.Map) error {
 	if e.rights != 0 {
 		return rules.Put(e.key, e.rights)
@@ -76,6 +78,7 @@ func transition(before, after deviceList) (steps []entry, room int) {
 		if _, ok := before[key]; !ok {
 			room++
 		}
+		// Given on top of the old rights, which the second loop takes.
 		if rights&^before[key] != 0 {
 			steps = append(steps, entry{key, rights | before[key]})
 		}

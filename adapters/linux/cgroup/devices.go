@@ -114,6 +114,7 @@ func deviceNumber(number int64) (uint32, bool) {
 func (g *Group) allowV1(dir string, list deviceList) error {
 	before := deviceList{}
 	everything := g.fresh
+	// A new group's list is its parent's: reading it would tell nothing.
 	if !g.fresh {
 		text, err := readList(dir + "/devices.list")
 		if err != nil {

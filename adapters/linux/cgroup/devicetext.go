@@ -30,7 +30,8 @@ func ruleText(key deviceKey, rights uint32) string {
 	return string(text)
 }
 
-// appendNumber writes a number, or the star for any.
+// appendNumber writes a number, or the star for any. The kernel writes the star in the
+// same places.
 func appendNumber(text []byte, number uint32) []byte {
 	if number == anyNumber {
 		return append(text, '*')
@@ -44,6 +45,7 @@ func appendNumber(text []byte, number uint32) []byte {
 func parseDeviceList(text string) (list deviceList, everything bool) {
 	list = deviceList{}
 	for line := range strings.SplitSeq(text, "\n") {
+		// It stands alone: other lines are shown only once something is denied.
 		if strings.HasPrefix(line, "a ") {
 			return deviceList{}, true
 		}
@@ -54,6 +56,7 @@ func parseDeviceList(text string) (list deviceList, everything bool) {
 	return list, false
 }
 
+// It is not shown: such a line is passed over.
 var errRule = errors.New("not a device rule")
 
 // parseRule reads what ruleText writes. Letters that are no right are passed over.

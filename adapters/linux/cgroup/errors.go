@@ -9,7 +9,8 @@ import (
 	"virtlxcd/domain/fault"
 )
 
-// failed reports an errno, as kind System. The text says what was tried and at what.
+// failed reports an errno, as kind System. The text says what was tried and at what. The
+// errno stays inside, for errors.Is.
 func failed(err error, format string, args ...any) error {
 	wrapped := fault.Wrap(err, fault.System, format, args...)
 	wrapped.Area = fault.ControlGroup

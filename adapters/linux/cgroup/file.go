@@ -72,12 +72,14 @@ func readList(path string) (string, error) {
 		if n == 0 {
 			return string(text), nil
 		}
+		// The kernel gives as much as fits a page, so there are many reads.
 		text = append(text, chunk[:n]...)
 	}
 	return "", unix.EFBIG
 }
 
-// writeValue writes a control file in one call: each is a command.
+// writeValue writes a control file in one call: each is a command. The kernel's refusal
+// of the value is the error of the write: EINVAL, EBUSY and so on.
 func writeValue(path, value string) error {
 	fd, err := openAt(path, unix.O_WRONLY)
 	if err != nil {
@@ -87,7 +89,8 @@ func writeValue(path, value string) error {
 	return writeAll(fd, value)
 }
 
-// writeAll makes one call and no second: half a command is another command.
+// writeAll makes one call and no second: half a command is another command. fd is the
+// caller's.
 func writeAll(fd int, value string) error {
 	n, err := again(func() (int, error) { return unix.Write(fd, []byte(value)) })
 	if err == nil && n != len(value) {
@@ -113,5 +116,6 @@ func swapValue(path, value string) (string, error) {
 	return strings.TrimSpace(string(buf[:n])), err
 }
 
-// exists is false too for what cannot be looked at.
+// exists is false too for what cannot be looked at. It asks for no right but to reach the
+// path.
 func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }

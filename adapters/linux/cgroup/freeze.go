@@ -30,7 +30,8 @@ func (g *Group) Freeze(ctx context.Context) error {
 	return err
 }
 
-// Thaw: see ports.Cgroup. It takes no longer than freezeLimit, whatever ctx says.
+// Thaw: see ports.Cgroup. It takes no longer than freezeLimit, whatever ctx says. Thawing
+// what is not frozen does nothing.
 func (g *Group) Thaw(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit)
 	defer cancel()
@@ -38,7 +39,8 @@ func (g *Group) Thaw(ctx context.Context) error {
 }
 
 // setFrozen uses version 2 wherever there is a tree: a process that is killed while
-// frozen dies there, on version 1 it has to be thawed first.
+// frozen dies there, on version 1 it has to be thawed first. The two are never mixed:
+// what one has frozen the other cannot thaw.
 func (g *Group) setFrozen(ctx context.Context, wish bool) error {
 	if g.unified() {
 		return g.setFrozenUnified(ctx, wish)
@@ -70,6 +72,7 @@ func (g *Group) setFrozenV1(ctx context.Context, wish bool) error {
 	if wish {
 		value = "FROZEN"
 	}
+	// The kernel has no event for it here.
 	for pause := (pauses{}); ; {
 		if err := writeValue(dir+"/freezer.state", value); err != nil {
 			return g.writeFailed(err, "freezer", dir, "unable to freeze or thaw '%s'", g.short())
@@ -88,7 +91,7 @@ func (g *Group) setFrozenV1(ctx context.Context, wish bool) error {
 }
 
 // writeFailed tells a group that is gone, a file this kernel lacks, and a
-// refusal apart.
+// refusal apart. The answers are NotFound, UnsupportedConfig and System, in this order.
 func (g *Group) writeFailed(err error, controller, dir, format string, args ...any) error {
 	if !vanished(err) {
 		return failed(err, format, args...)

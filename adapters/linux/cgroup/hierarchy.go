@@ -71,6 +71,7 @@ func parseMounts(table io.Reader) ([]*hierarchy, error) {
 		if h.unified {
 			id = "2"
 		}
+		// A second mount of the same hierarchy shows the same groups.
 		if id == "" || seen[id] || slices.Contains(strings.Split(mount.Options, ","), "ro") {
 			continue
 		}
@@ -117,6 +118,7 @@ func arrange(found []*hierarchy) *layout {
 			l.take(i, h.controllers)
 		}
 	}
+	// Last, so that it gets what version 1 has left.
 	if h := l.all[0]; h.unified {
 		h.name = "unified"
 		if len(l.all) == 1 {
@@ -128,7 +130,8 @@ func arrange(found []*hierarchy) *layout {
 	return l
 }
 
-// take gives controllers to hierarchy i unless another has them.
+// take gives controllers to hierarchy i unless another has them. Hierarchies of version 1
+// take first.
 func (l *layout) take(i int, controllers []string) {
 	for _, controller := range controllers {
 		if _, taken := l.by[controller]; !taken {

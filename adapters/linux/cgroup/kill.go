@@ -41,6 +41,7 @@ func (g *Group) signalAll(ctx context.Context, signum int) (int, error) {
 				fresh = append(fresh, pid)
 			}
 		}
+		// Whoever forks from now on was signalled or is the child of one who was.
 		if len(fresh) == 0 {
 			return len(done), nil
 		}
@@ -67,6 +68,7 @@ func signalBatch(dir string, pids []int, signum unix.Signal) error {
 		}
 	}()
 	for _, pid := range pids {
+		// Held before the second list, so that its number cannot change hands unseen.
 		fd, err := unix.PidfdOpen(pid, 0)
 		if noProcess(err) {
 			continue
@@ -124,6 +126,7 @@ func (g *Group) killEach(ctx context.Context) error {
 			g.log.Debug("killing a control group without freezing it", "path", g.path, "error", err)
 		}
 		reached, err := g.signalAll(ctx, int(unix.SIGKILL))
+		// Without the end of ctx: nobody is left frozen.
 		thawing := g.Thaw(context.WithoutCancel(ctx))
 		if err != nil {
 			return err
@@ -141,14 +144,15 @@ func (g *Group) killEach(ctx context.Context) error {
 }
 
 // setFrozenBriefly gives up soon: freezing helps to kill, and is not worth a wait for
-// a process in uninterruptible sleep.
+// a process in uninterruptible sleep. It has half a second.
 func (g *Group) setFrozenBriefly(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, freezeLimit/20)
 	defer cancel()
 	return g.setFrozen(ctx, true)
 }
 
-// waitOne waits until the first process of the group has ended.
+// waitOne waits until the first process of the group has ended. One is enough: the round
+// that follows lists the rest anew.
 func (g *Group) waitOne(ctx context.Context) error {
 	pids, err := members(g.dirs[g.processes()])
 	if err != nil {

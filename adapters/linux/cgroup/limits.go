@@ -75,11 +75,13 @@ func (g *Group) plan(limits policy.Limits) ([]change, error) {
 func (g *Group) perform(changes []change) error {
 	before := make([]string, len(changes))
 	for i, c := range changes {
+		// Read and written through one descriptor.
 		old, err := swapValue(c.path, c.value)
 		if err == nil {
 			before[i] = old
 			continue
 		}
+		// The failed one itself changed nothing.
 		for k := i - 1; k >= 0; k-- {
 			// An empty write would not reach the kernel, and an empty cpuset is
 			// what it may have been.

@@ -21,7 +21,8 @@ func bytesOf(kib uint64) uint64 {
 	return kib * 1024
 }
 
-// byteText spells a limit; none is the version's word for no limit.
+// byteText spells a limit; none is the version's word for no limit. Version 1 says "-1",
+// version 2 "max".
 func byteText(bytes uint64, none string) string {
 	if bytes >= unlimited {
 		return none
@@ -81,6 +82,7 @@ func planMemoryV1(dir string, limits policy.Limits) []change {
 		value := byteText(bytesOf(*limits.SwapHard), "-1")
 		total = []change{{"memory", dir + "/memory.memsw.limit_in_bytes", value, "limit of memory plus swap"}}
 	}
+	// Growing: the sum makes room first.
 	if hard != nil && total != nil && bytesOf(*limits.MemoryHard) > readBytes(dir+"/memory.limit_in_bytes") {
 		hard, total = total, hard
 	}
@@ -119,6 +121,7 @@ func planMemoryUnified(dir string, limits policy.Limits) ([]change, error) {
 			total += before
 		}
 	}
+	// Neither wished nor set: the file is left alone, which a host without swap lacks.
 	if limits.SwapHard == nil && total == unlimited {
 		return changes, nil
 	}

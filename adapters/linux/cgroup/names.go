@@ -54,6 +54,7 @@ func partitionPath(base, partition string) (string, error) {
 		if strings.HasSuffix(part, suffix) {
 			return "", invalid("partition '%s' would be inside the control group of a container, '%s'", partition, part)
 		}
+		// "/machine" is taken as it is, "/web/machine" is not.
 		if !(i == 0 && standard(part)) {
 			part = partitionPart(part)
 		}
@@ -66,7 +67,7 @@ func partitionPath(base, partition string) (string, error) {
 }
 
 // standard partitions are used as they are when they lead: every host with this
-// interface has them.
+// interface has them. Further below the same names are ordinary ones.
 func standard(part string) bool { return part == "machine" || part == "system" || part == "user" }
 
 // partitionPart names the directory of one part. A part with a suffix of its
@@ -105,7 +106,8 @@ func clashes(name string) bool {
 	return slices.Contains(known, prefix) || slices.Contains([]string{"cgroup", "io", "irq", "dmem", "debug"}, prefix)
 }
 
-// checkPart: a line end is allowed by file systems, but not here (cgroup_mkdir).
+// checkPart: a line end is allowed by file systems, but not here (cgroup_mkdir). The
+// bound is NAME_MAX, in bytes.
 func checkPart(part string) error {
 	if part == "" || part == "." || part == ".." || len(part) > maxName || strings.ContainsAny(part, "/\x00\n") {
 		return invalid("'%s' cannot name a control group", part)

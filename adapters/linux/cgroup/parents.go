@@ -40,7 +40,8 @@ func (c *Cgroups) makeParents(i int, dir string) error {
 
 // equip readies a new group: controllers on version 2, processors and memory
 // nodes on version 1, whose cpusets start empty and unusable (a process that is moved
-// there is refused with ENOSPC; cpuset(7)).
+// there is refused with ENOSPC; cpuset(7)). It may be called for a group that is ready
+// already.
 func (c *Cgroups) equip(i int, dir string) error {
 	h := c.all[i]
 	if h.unified {
@@ -95,6 +96,7 @@ func enable(h *hierarchy, parent string) error {
 			}
 			on = " " + text + " "
 		}
+		// Blanks on both sides: "cpu" is not "cpuset".
 		if !strings.Contains(on, " "+controller+" ") {
 			lacking = append(lacking, controller)
 		}
@@ -106,7 +108,8 @@ func enable(h *hierarchy, parent string) error {
 }
 
 // enableFrom enables above first: a controller reaches a group only through
-// all of its ancestors. Most are on already, which writing once more does not change.
+// all of its ancestors. Most are on already, which writing once more does not change. A
+// refusal is not told: the files that are missing will tell, to whom they matter.
 func enableFrom(h *hierarchy, dir string, controllers []string) {
 	if len(dir) > len(h.root) {
 		enableFrom(h, path.Dir(dir), controllers)

@@ -12,7 +12,8 @@ import (
 )
 
 // parsePIDs reads a list of numbers, one to a line. Others than processes of this pid
-// namespace are passed over.
+// namespace are passed over. 0 stands for a process of a namespace that cannot be seen
+// from here.
 func parsePIDs(text string) []int {
 	var pids []int
 	for field := range strings.FieldsSeq(text) {
@@ -32,6 +33,7 @@ func populated(dir string) (bool, error) {
 	if text, err := readSmall(dir+"/cgroup.events", buf[:]); err == nil {
 		return eventSet(text, "populated"), nil
 	}
+	// Most groups have a process of their own: no need to list the rest.
 	if text, err := readSmall(dir+"/cgroup.procs", buf[:]); err == nil && len(text) > 0 {
 		return true, nil
 	}
@@ -88,13 +90,15 @@ func awaitEvent(file *os.File, key string, wish bool) error {
 		var buf [256]byte
 		var n int
 		n, failure = again(func() (int, error) { return unix.Pread(int(fd), buf[:], 0) })
+		// False waits for the poller, which wakes at the next event.
 		return failure != nil || eventSet(buf[:n], key) == wish
 	})
 	return errors.Join(failure, err)
 }
 
 // waitProcess returns when the process has ended; at once if there is none. It need
-// not be a child, and is not reaped. Aborted or Timeout if ctx ends first.
+// not be a child, and is not reaped. Aborted or Timeout if ctx ends first. A pidfd polls
+// as readable when its process has ended (pidfd_open(2)).
 func waitProcess(ctx context.Context, pid int) error {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 	if noProcess(err) {

@@ -108,6 +108,7 @@ func attachProgram(fd int, list deviceList, before *ebpf.Program) error {
 		Target: fd, Program: program, Attach: ebpf.AttachCGroupDevice, Flags: unix.BPF_F_ALLOW_MULTI,
 	}
 	if before != nil {
+		// In one step: at no moment is the group without a list.
 		options.Anchor = link.ReplaceProgram(before)
 	}
 	return link.RawAttachProgram(options)
@@ -150,7 +151,8 @@ func deviceProgram(rules int) asm.Instructions {
 }
 
 // loadNumber puts a number of the request, or "any", into the key: from is where it is
-// in the context, to where it goes on the stack.
+// in the context, to where it goes on the stack. The offsets are those of struct
+// bpf_cgroup_dev_ctx: major at 4, minor at 8.
 func loadNumber(any bool, from, to int16) asm.Instructions {
 	if any {
 		return asm.Instructions{asm.StoreImm(asm.RFP, to, -1, asm.Word)}
@@ -162,7 +164,7 @@ func loadNumber(any bool, from, to int16) asm.Instructions {
 }
 
 // lookUp adds the rights of the key on the stack to R7. The label names the
-// instruction after it.
+// instruction after it. R7 keeps its value over the call of the helper, as R6 to R9 do.
 func lookUp(rules int, key int32, label string) asm.Instructions {
 	return asm.Instructions{
 		asm.LoadMapPtr(asm.R1, rules),

@@ -80,7 +80,8 @@ func (g *Group) waitEmpty(ctx context.Context, dir string, pause *pauses) error 
 	return waitProcess(ctx, pids[0])
 }
 
-// inUse: processes (EBUSY) or other groups (ENOTEMPTY, on some kernels EBUSY too).
+// inUse: processes (EBUSY) or other groups (ENOTEMPTY, on some kernels EBUSY too). Both
+// pass when whoever is inside has gone.
 func inUse(err error) bool { return errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) }
 
 // Sweep: see ports.Cgroups. It looks into standard partitions, those with the
@@ -95,6 +96,7 @@ func (c *Cgroups) Sweep(ctx context.Context, keep func(path string) bool) ([]str
 		if err := ctx.Err(); err != nil {
 			return removed, errors.Join(append(failures, stopped(err, "unable to look through all control groups"))...)
 		}
+		// Asked for each at its time: a container may have started since the listing.
 		if keep(where) {
 			continue
 		}
@@ -139,6 +141,7 @@ func (c *Cgroups) leftovers() []string {
 			}
 		})
 	}
+	// The same path in several hierarchies is one group.
 	slices.Sort(found)
 	return slices.Compact(found)
 }

@@ -167,6 +167,7 @@ func (g *Group) leftScope() bool {
 	_, inside := g.scope()
 	return inside && slices.ContainsFunc(g.dirs, func(dir string) bool {
 		scope := path.Dir(dir)
+		// Not there, or still the service manager's.
 		if !exists(scope) || exists(scope+"/"+holderGroup) {
 			return false
 		}

@@ -37,6 +37,7 @@ func walkTree(dir string, before, after func(dir string) error) error {
 	for err = t.arrive("", before); err == nil; {
 		here := &t.levels[len(t.levels)-1]
 		switch {
+		// Deeper first, as only empty groups can be removed.
 		case len(here.rest) > 0:
 			err = t.down(here, before)
 		case len(t.levels) > 1:
@@ -48,7 +49,8 @@ func walkTree(dir string, before, after func(dir string) error) error {
 	return err
 }
 
-// arrive visits the directory one is in and looks what is inside.
+// arrive visits the directory one is in and looks what is inside. The new level has its
+// name, by which up finds it in the one above.
 func (t *tree) arrive(name string, before func(dir string) error) error {
 	if before != nil {
 		if err := before(alias(t.at)); err != nil {
@@ -60,6 +62,8 @@ func (t *tree) arrive(name string, before func(dir string) error) error {
 	return err
 }
 
+// down enters the next group of here; one that has vanished since it was listed is left
+// out.
 func (t *tree) down(here *level, before func(dir string) error) error {
 	name := here.rest[0]
 	here.rest = here.rest[1:]
@@ -86,11 +90,13 @@ func (t *tree) up(name string, after func(dir string) error) error {
 	return after(alias(t.at) + "/" + name)
 }
 
+// move closes the directory one was in: one is open at a time.
 func (t *tree) move(to int) {
 	_ = unix.Close(t.at)
 	t.at = to
 }
 
+// openDir follows no link, so a walk never leaves the tree.
 func openDir(at int, name string) (int, error) {
 	return again(func() (int, error) {
 		return unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -116,6 +122,7 @@ func children(dir string) ([]string, error) {
 	return found, nil
 }
 
+// unlessVanished takes what is gone for done.
 func unlessVanished(err error) error {
 	if vanished(err) {
 		return nil

@@ -57,7 +57,8 @@ func (g *Group) Usage(context.Context) (usage.Usage, error) {
 	return u, err
 }
 
-// readCounters reads what is open, and opens at the first call.
+// readCounters reads what is open, and opens at the first call. Two first calls at once
+// open once.
 func (g *Group) readCounters() (usage.Usage, error) {
 	c := &g.counters
 	c.mu.RLock()
@@ -73,6 +74,7 @@ func (g *Group) readCounters() (usage.Usage, error) {
 		return usage.Usage{}, gone(g.path)
 	}
 	u, err := c.read()
+	// The group was removed under the open files.
 	if errors.Is(err, unix.ENODEV) {
 		return usage.Usage{}, gone(g.path)
 	}
@@ -93,6 +95,7 @@ func (g *Group) openCounters() error {
 		return nil
 	}
 	found := false
+	// Files of controllers that the group does not have are left out.
 	for which, path := range g.counterPaths() {
 		if path == "" {
 			continue
@@ -158,7 +161,8 @@ func (c *counters) close() {
 	c.drop()
 }
 
-// drop closes the files. The caller holds the lock.
+// drop closes the files. The caller holds the lock. They may be opened again unless
+// closed is set.
 func (c *counters) drop() {
 	for which, fd := range c.fds {
 		if fd != 0 {

@@ -18,12 +18,16 @@ type Kernel struct {
 
 // ends are the two channels to the stage: outcome, a pipe on which it reports,
 // and release, a socket on which it gets its mounts and then the go-ahead.
+// Of each channel the controller keeps one end and the stage gets the other; every end
+// is owned by one process alone, so that the death of either is an end of file.
 type ends struct{ outcome, release int }
 
 // Begin implements hold.Kernel. The process is made first: while its program
 // loads, which takes longer, Prepare is carried out here. On failure nothing is
 // left: no process, no descriptor. A failure that no operation had has an Index
 // that none has.
+// The order is: process, slots, terminals taken out, slots sent. What is closed after
+// the sending is the controller's copy: the stage has its own by then.
 func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) (hold.Born, hold.Failure) {
 	born, err := k.clone(script, files, int(network))
 	if err != nil {
@@ -47,6 +51,7 @@ func (k *Kernel) Begin(script *step.Script, files *hold.Files, network hold.FD) 
 }
 
 // deaf explains a stage that takes no slots. Mostly it is dead, and has said why.
+// The error of sending, EPIPE as a rule, would tell nothing about the container.
 func (k *Kernel) deaf(born *hold.Born, err error) hold.Failure {
 	if progress, failure := k.Outcome(born.Outcome); progress == hold.Stuck {
 		return failure
@@ -56,6 +61,8 @@ func (k *Kernel) deaf(born *hold.Born, err error) hold.Failure {
 
 // keepTerminals takes the masters of the terminals out of the slots: they stay
 // with the controller.
+// The stage must not have them: who holds a master open keeps the terminal alive, and
+// init would inherit the outside of its own console.
 func keepTerminals(script *step.Script, slots []int) []hold.FD {
 	kept := make([]hold.FD, 0, len(script.Terminals))
 	for _, slot := range script.Terminals {
@@ -66,6 +73,8 @@ func keepTerminals(script *step.Script, slots []int) []hold.FD {
 }
 
 // bury ends a process whose start failed and closes what came with it.
+// It waits for the process after the kill, which takes no time to speak of, so that
+// no zombie is left for which nobody would ask.
 func (k *Kernel) bury(born *hold.Born) {
 	k.Kill(born.Process)
 	for {
@@ -85,6 +94,9 @@ var environment = []string{"GOMAXPROCS=1", "GOGC=off"}
 // clone makes the process. The kernel's refusals: EAGAIN and ENOSPC (too many
 // processes or namespaces), EINVAL (an id map with overlaps), EPERM (a map of
 // ids that are not the controller's to give).
+// The program is executed from its sealed copy through the child's own table, so no
+// path is looked up and the host's file is not touched. After an error all ends are
+// closed; the child's are closed here in any case, or an end of file would never come.
 func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hold.Born, error) {
 	parent, child, err := channels()
 	if err != nil {
@@ -109,6 +121,8 @@ func (k *Kernel) clone(script *step.Script, files *hold.Files, network int) (hol
 
 // channels makes the two ends. The controller reads the outcome when epoll says so
 // and must not block on it; the stage has nothing to do but wait.
+// The release is a socket of packets, since slots travel on it and since the byte of
+// the go-ahead must not run into one of theirs.
 func channels() (parent, child ends, err error) {
 	var report [2]int
 	if err = unix.Pipe2(report[:], unix.O_CLOEXEC); err != nil {
@@ -130,6 +144,8 @@ func stageArguments(files *hold.Files) []string {
 
 // layOut orders the stage's descriptors as report.go names them. A descriptor
 // that is not there is /dev/null, so that numbers stay in place.
+// Standard input is /dev/null, both outputs are the log, then the fixed descriptors,
+// then the tasks files and the files for init, each list in its order.
 func (k *Kernel) layOut(files *hold.Files, network int, child ends) []uintptr {
 	log := int(files.Log)
 	order := []int{k.Null, log, log, int(files.Plan), int(files.Image), child.outcome, child.release, network}
@@ -153,6 +169,8 @@ const smallTable = 64
 
 // withRoom makes the stage's table of descriptors large enough for its slots
 // before it has threads: later that takes many milliseconds.
+// The table grows when a number beyond its end is used: so the last entry, with the
+// highest number, is a real one, and what lies between stays closed.
 func (k *Kernel) withRoom(numbers []uintptr, slots int) []uintptr {
 	const spare = 16 // for what the stage opens itself
 	wanted := len(numbers) + slots + spare
@@ -167,6 +185,10 @@ func (k *Kernel) withRoom(numbers []uintptr, slots int) []uintptr {
 
 // processAttributes says how the process is born: in its namespaces and, with
 // cgroup v2, in its group.
+// The process gets its own process and mount namespaces always, a network only if none
+// is handed over: that one it enters itself, see layOut in enter.go. Setgroups stays
+// allowed with an id map, or no user inside could have supplementary groups
+// (user_namespaces(7)). The credential makes it root of the map before it executes.
 func processAttributes(script *step.Script, files *hold.Files, network int, pidfd *int) *syscall.SysProcAttr {
 	sys := &syscall.SysProcAttr{PidFD: pidfd, Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
 	for _, wish := range []struct {
@@ -191,6 +213,7 @@ func processAttributes(script *step.Script, files *hold.Files, network int, pidf
 	return sys
 }
 
+// The parent writes the maps: from inside, only a single id of its own could be mapped.
 func mappings(ranges []step.Range) []syscall.SysProcIDMap {
 	mapped := make([]syscall.SysProcIDMap, 0, len(ranges))
 	for _, r := range ranges {
@@ -201,6 +224,7 @@ func mappings(ranges []step.Range) []syscall.SysProcIDMap {
 
 // Load reads a script from sealed memory, which stays open. False for anything but
 // a file with nothing else in it, of at most maxScript bytes.
+// Reading by position leaves the file's offset alone, which both ends share.
 func Load(plan int) (*step.Script, bool) {
 	var status unix.Stat_t
 	if unix.Fstat(plan, &status) != nil || status.Size <= 0 || status.Size > maxScript {

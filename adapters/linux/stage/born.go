@@ -11,6 +11,9 @@ import (
 
 // networkOf opens the network namespace of a process that got its own; None if it
 // died meanwhile, which its outcome tells.
+// The descriptor keeps the namespace alive after the process: a restart from inside
+// joins it again, and with it the links. A namespace that was handed over is
+// duplicated, since the caller closes its own.
 func networkOf(script *step.Script, pid, given int) hold.FD {
 	if !script.Namespaces.Net {
 		return hold.None
@@ -55,6 +58,7 @@ func afterName(text string) string {
 
 // Release implements hold.Kernel. A process that died meanwhile is no error here:
 // its outcome tells.
+// The byte says go on; the stage cannot take the closing for it, which means giving up.
 func (k *Kernel) Release(release hold.FD) {
 	unix.Write(int(release), []byte{1})
 	unix.Close(int(release))
@@ -62,6 +66,9 @@ func (k *Kernel) Release(release hold.FD) {
 
 // Outcome implements hold.Kernel. A report comes in one piece: pipes keep writes of
 // less than PIPE_BUF together (pipe(7)).
+// It is called once for each time that epoll says readable. An end without a report is
+// Gone; what Gone means depends on whether Executing came before it, which the caller
+// knows.
 func (k *Kernel) Outcome(outcome hold.FD) (hold.Progress, hold.Failure) {
 	var report [reportSize]byte
 	n, err := unix.Read(int(outcome), report[:])
@@ -79,6 +86,7 @@ func (k *Kernel) Outcome(outcome hold.FD) (hold.Progress, hold.Failure) {
 }
 
 // Reap implements hold.Kernel. ECHILD is a process that another controller started.
+// It never blocks: WNOHANG answers 0 for a child that lives.
 func (k *Kernel) Reap(pid int, process hold.FD) (status int, ended bool) {
 	var wait unix.WaitStatus
 	for {
@@ -98,6 +106,7 @@ func (k *Kernel) Reap(pid int, process hold.FD) (status int, ended bool) {
 
 // Kill implements hold.Kernel. The kernel kills all others of a pid namespace with
 // its first process (pid_namespaces(7)). A dead one is fine.
+// A pidfd cannot mean another process, however late this is called.
 func (k *Kernel) Kill(process hold.FD) {
 	unix.PidfdSendSignal(int(process), unix.SIGKILL, nil, 0)
 }

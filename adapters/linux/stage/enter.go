@@ -14,6 +14,7 @@ const Name = "stage"
 
 // entering is the stage at work. It keeps to one thread, which alone survives
 // the final exec: what is per thread counts there only.
+// It is never undone: whatever goes wrong, the process ends, and its namespaces with it.
 type entering struct {
 	script  *step.Script
 	slots   []int // nil until the first is needed
@@ -27,6 +28,8 @@ type entering struct {
 // Run carries out Enter with the descriptors that Begin laid out; arguments are
 // those after Name. It returns only on failure, which it has reported. The caller
 // has locked the goroutine to its thread (runtime.LockOSThread).
+// An operation that fails ends the list. Its index and errno are all that is told: the
+// plan, which the daemon has, knows what the operation was about.
 func Run(arguments []string) {
 	setOOMScore("0")
 	e, err := layOut(arguments)
@@ -45,6 +48,8 @@ func Run(arguments []string) {
 
 // layOut finds the descriptors from the counts in arguments: tasks, files. With
 // an error the result can report, and no more.
+// The network comes before everything else, since sysfs shows that of the thread
+// that mounts it.
 func layOut(arguments []string) (*entering, error) {
 	e := &entering{report: reportFD, release: goFD, oldRoot: -1}
 	script, ok := Load(planFD)
@@ -62,6 +67,7 @@ func layOut(arguments []string) (*entering, error) {
 }
 
 // slot is what Prepare left in a slot. The first use waits for all of them.
+// The number was checked by step.Decode, so there is such a slot.
 func (e *entering) slot(number int) (fd int, err error) {
 	if err := e.collect(); err != nil {
 		return -1, err
@@ -71,6 +77,7 @@ func (e *entering) slot(number int) (fd int, err error) {
 
 // collect receives the slots, once. The masters of terminals are not among them:
 // they stay with the controller.
+// Until then the operations that need no slot run beside Prepare.
 func (e *entering) collect() (err error) {
 	if e.slots != nil {
 		return nil
@@ -116,6 +123,7 @@ func missesInterpreter(op *step.Op, err error) bool {
 }
 
 // one carries out one operation; other is its second half.
+// Mount points are looked at first as long as the old root is in reach, see stays.
 func (e *entering) one(op *step.Op) error {
 	switch op.Code {
 	case step.Attach, step.Mount, step.Bind:
@@ -147,6 +155,7 @@ func (e *entering) one(op *step.Op) error {
 }
 
 // other has the operations that are not about mounts.
+// ENOSYS is for a code that this program does not know, as package step promises.
 func (e *entering) other(op *step.Op) error {
 	switch op.Code {
 	case step.Join:
@@ -179,6 +188,7 @@ func (e *entering) other(op *step.Op) error {
 
 // join moves this thread into the v1 cgroups. A thread that moves itself needs
 // none of the locks that moving another process takes (milliseconds).
+// "0" is the thread that writes (kernel document cgroup-v1/cgroups, "tasks").
 func (e *entering) join() error {
 	for _, tasks := range e.tasks {
 		if _, err := unix.Write(tasks, []byte("0")); err != nil {
@@ -191,6 +201,7 @@ func (e *entering) join() error {
 // wait reads the go-ahead; an end of file means that the controller gave up
 // (ECANCELED). It comes on the socket of the slots, behind them: unread ones
 // would be taken for it.
+// The controller writes one byte; what is in it does not matter.
 func (e *entering) wait() error {
 	if err := e.collect(); err != nil {
 		return err
@@ -213,6 +224,8 @@ func (e *entering) wait() error {
 // limit sets a resource limit; a hard limit that may not be raised is kept. It is
 // package syscall's call, because its Exec puts back the limit of open files that
 // the Go runtime found at its start, unless that package has set another one.
+// Above its hard limit a process without CAP_SYS_RESOURCE gets EPERM: then as much is
+// set as it may have, since a container with fewer files is better than none.
 func limit(resource int, soft, hard uint64) error {
 	wish := syscall.Rlimit{Cur: soft, Max: hard}
 	err := syscall.Setrlimit(resource, &wish)
@@ -227,6 +240,7 @@ func limit(resource int, soft, hard uint64) error {
 }
 
 // persona sets the execution domain, as RawSyscall because it is this thread's.
+// Package unix has no call of its own for it.
 func persona(value uint64) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_PERSONALITY, uintptr(value), 0, 0); errno != 0 {
 		return errno
@@ -236,6 +250,8 @@ func persona(value uint64) error {
 
 // session makes the terminal this session's and the standard descriptors. Without
 // it job control in the container has nothing to work on (setsid(2), tty(4)).
+// The stage is no leader of a process group before, so setsid cannot fail for that.
+// The three duplicates keep the terminal open; the number it was opened as is closed.
 func session(terminal string) error {
 	if _, err := unix.Setsid(); err != nil {
 		return err
@@ -260,6 +276,7 @@ func session(terminal string) error {
 // overwritten before it was moved; the report pipe is moved out of the way, not
 // further than it must: to make the table of descriptors larger takes a process
 // with threads many milliseconds (it waits for an RCU grace period).
+// The files end up as systemd expects sockets that are passed on (sd_listen_fds(3)).
 func (e *entering) passFiles() (err error) {
 	end := planFD + len(e.files)
 	if e.report < end {
@@ -280,6 +297,8 @@ const initMask = 0o022
 
 // execute announces itself, so that the pipe's end can be told from a death on
 // the way, and becomes init.
+// The report comes before exec, when nothing but exec is left to fail; if that fails,
+// a second report follows it, this time with an errno.
 func (e *entering) execute(op *step.Op) error {
 	e.fail(hold.Failure{})
 	unix.Umask(initMask)

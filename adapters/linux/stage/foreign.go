@@ -10,6 +10,10 @@ import (
 // through the pidfd how it ended once its parent has waited for it, and before
 // that in /proc; who the parent is, and when it cares, is not to be relied on.
 // A status that nobody tells is 0.
+// It is needed for containers that were restored from another controller: their init
+// is the child of that one, or of whoever adopts orphans. The order is from what is
+// certain to what may be gone at any moment, and the check of the number afterwards
+// keeps out a process that got it meanwhile.
 func foreignExit(pid, process int) (status int, ended bool) {
 	if !over(process) {
 		return 0, false
@@ -26,6 +30,7 @@ func foreignExit(pid, process int) (status int, ended bool) {
 }
 
 // over says whether a process has ended, waited for or not (pidfd_open(2)).
+// Polling takes no status from anybody, so the parent still gets its own.
 func over(process int) bool {
 	poll := []unix.PollFd{{Fd: int32(process), Events: unix.POLLIN}}
 	for {

@@ -9,6 +9,8 @@ import (
 // become takes the user's identity and capabilities. Order matters: the
 // bounding set needs SETPCAP, groups need SETGID, and leaving uid 0 clears the
 // effective set (capabilities(7)).
+// The terminal is given away first, which only root may do. It has to be the user's,
+// or a shell could not open it again by its path.
 func become(op *step.Op) error {
 	who, err := lookUp(op.Path, op.Source)
 	if err != nil {
@@ -36,6 +38,7 @@ func become(op *step.Op) error {
 }
 
 // setGroups sets the supplementary groups and then the group.
+// An empty list is set too: the host's root may have had groups of its own.
 func setGroups(who identity) error {
 	if err := setGroupList(who.groups); err != nil {
 		return err
@@ -53,6 +56,8 @@ func setIDs(call uintptr, id uint32) error {
 
 // dropBounding takes all but kept out of the bounding set, so that no file's
 // capabilities bring them back. EINVAL is a number that this kernel does not have.
+// last is the highest number that the host knows, so newer ones than this program's
+// are dropped too.
 func dropBounding(kept, last uint64) error {
 	for number := uint64(0); number <= last; number++ {
 		if kept&(1<<number) != 0 {
@@ -67,6 +72,7 @@ func dropBounding(kept, last uint64) error {
 
 // setCapabilities never adds: what is not permitted now stays away. The two halves
 // are the kernel's form of 64 bits (capget(2)).
+// What is not permitted cannot become effective either, so both sets are the same.
 func setCapabilities(kept, inheritable uint64) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var present [2]unix.CapUserData

@@ -8,6 +8,8 @@ import (
 
 // loopbackUp brings "lo" of this network namespace up (netdevice(7)); its addresses
 // come by themselves. Twice is fine.
+// A new network namespace has lo, but down. The flags are read first, since writing
+// them sets all at once.
 func loopbackUp() error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -44,6 +46,8 @@ const lastSignal = 64
 // resetSignals undoes ignored signals, which would survive exec. Handlers would
 // not, and the mask is empty: the runtime unblocks what it blocks. The refusals for
 // SIGKILL and SIGSTOP are of no interest.
+// The Go runtime has handlers for most signals; exec turns those into the default, and
+// leaves what is ignored ignored (execve(2)).
 func resetSignals() {
 	var defaultAction [4]uint64 // handler, flags, restorer, mask: all zero
 	for signal := uintptr(1); signal <= lastSignal; signal++ {
@@ -52,6 +56,7 @@ func resetSignals() {
 }
 
 // exitInfo is struct pidfd_info of linux/pidfd.h, as far as it is used here.
+// The kernel sets in mask what it has filled in, which may be less than was asked.
 type exitInfo struct {
 	mask     uint64
 	cgroupid uint64

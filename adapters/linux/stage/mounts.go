@@ -9,6 +9,7 @@ import (
 // pivot makes the detached mount the root. It is first attached at "/", because
 // the way to its source may be closed to the root of an id map. The old root
 // stays mounted on top of it until forget (pivot_root(2), "pivot_root(".", ".")").
+// The descriptor of the old root is opened before, while "/" still leads there.
 func (e *entering) pivot(op *step.Op) error {
 	root, err := e.slot(op.Slot)
 	if err != nil {
@@ -30,6 +31,7 @@ func (e *entering) pivot(op *step.Op) error {
 }
 
 // forget detaches the old root, which is reached through its descriptor alone.
+// MNT_DETACH, because the stage's own program and others' files may be open below it.
 func (e *entering) forget() error {
 	if err := unix.Fchdir(e.oldRoot); err != nil {
 		return err
@@ -45,6 +47,8 @@ func (e *entering) forget() error {
 // stays refuses a mount point that is a link while the old root is there: the
 // container's files decide where it leads, and "/.." leads to the host's. Above
 // it lies nothing but "/" and what the kernel mounted.
+// After forget nothing but the container's own root is in reach, so links may lead
+// where they like.
 func (e *entering) stays(path string) error {
 	var status unix.Stat_t
 	if e.oldRoot >= 0 && unix.Lstat(path, &status) == nil && status.Mode&unix.S_IFMT == unix.S_IFLNK {
@@ -53,6 +57,7 @@ func (e *entering) stays(path string) error {
 	return nil
 }
 
+// A slot is attached once: a mount that has a place is moved by a second attempt.
 func (e *entering) attach(op *step.Op) error {
 	mount, err := e.slot(op.Slot)
 	if err != nil {
@@ -74,6 +79,7 @@ func attach(mount int, path string) error {
 
 // makeTarget makes a mount point of the kind of what is to be mounted: a
 // directory or an empty file. One that is there has to be of that kind.
+// An empty file is made with O_EXCL: what appeared meanwhile is not taken for ours.
 func makeTarget(mount int, path string) error {
 	var target, source unix.Stat_t
 	if err := unix.Fstat(mount, &source); err != nil {
@@ -109,6 +115,7 @@ func sameKind(sourceIsDir, targetIsDir bool) error {
 
 // makeDirs is mkdir -p for an absolute, clean path. Something that is there is
 // left alone, also if it is no directory: who mounts on it gets the error.
+// The recursion ends at the root. Missing parents get the same mode as the last part.
 func makeDirs(path string) error {
 	if path == "" || path == "/" {
 		return nil
@@ -137,6 +144,8 @@ func parent(path string) string {
 }
 
 // mount mounts a kernel filesystem. The attributes have the values of mount(2).
+// Only the four attributes that step shares with mount(2) are passed; the modifiers of
+// step mean nothing to the kernel and would mean something else there.
 func mount(op *step.Op) error {
 	if err := makeDirs(op.Path); err != nil {
 		return err
@@ -149,6 +158,8 @@ func mount(op *step.Op) error {
 }
 
 // bind shows one path inside at another.
+// The source is cloned, changed while it is detached, and attached then: at no moment
+// is it visible inside without its attributes.
 func bind(op *step.Op) error {
 	clone, err := openTree(op.Source, op.Flags)
 	if err == unix.ENOENT && op.Flags&step.Optional != 0 {
@@ -165,6 +176,8 @@ func bind(op *step.Op) error {
 }
 
 // protect sets attributes on the mount that path lies on.
+// Only that mount is changed, not those below it: a read-only root leaves filesystems
+// and /dev as they were asked for.
 func protect(op *step.Op) error {
 	attr := unix.MountAttr{Attr_set: attributes(op.Flags)}
 	return unix.MountSetattr(unix.AT_FDCWD, op.Path, 0, &attr)
@@ -173,6 +186,7 @@ func protect(op *step.Op) error {
 // unmount detaches everything mounted at path, however many lie there. EINVAL:
 // nothing is mounted there any more, or what is may not be unmounted in a user
 // namespace (mount_namespaces(7), locked mounts); it is then covered instead.
+// UMOUNT_NOFOLLOW keeps a link at the path from leading elsewhere.
 func unmount(path string) error {
 	for {
 		switch err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err {

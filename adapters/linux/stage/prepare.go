@@ -9,6 +9,8 @@ import (
 
 // prepare runs the operations that need the host's namespaces and returns the
 // slots they filled. On failure it leaves nothing open.
+// Everything here is detached or only a descriptor: nothing of it is visible on the
+// host, and closing the slots undoes it.
 func prepare(script *step.Script) ([]int, hold.Failure) {
 	slots := make([]int, script.Slots)
 	for i := range slots {
@@ -34,6 +36,7 @@ func closeAll(fds []int) {
 
 // prepareOne carries out one operation. A slot that was not filled is -1, which
 // the kernel answers with EBADF.
+// Codes of Enter are ENOSYS here, as unknown ones are.
 func prepareOne(op *step.Op, slots []int) (err error) {
 	switch op.Code {
 	case step.OpenTree, step.NewMount, step.OpenTerminal:
@@ -58,6 +61,7 @@ func prepareOne(op *step.Op, slots []int) (err error) {
 
 // fill leaves a descriptor in a slot. One that is full is refused: what it holds
 // would be lost, and a controller lives long.
+// After an error the slot is -1 again, as all of these functions return it then.
 func fill(op *step.Op, slots []int) (err error) {
 	if slots[op.Slot] >= 0 {
 		return unix.EEXIST
@@ -76,6 +80,7 @@ func fill(op *step.Op, slots []int) (err error) {
 // openTree clones a mount; recursive with all that is mounted below. A clone is
 // a peer of its original: made private, it neither shows the host's later mounts
 // nor shows its own to the host, and it can become a root (pivot_root(2)).
+// The clone is made private with all below it at once, before anybody can see it.
 func openTree(path string, flags uint64) (int, error) {
 	how := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if flags&step.Recursive != 0 {
@@ -99,6 +104,8 @@ func attributes(flags uint64) uint64 {
 }
 
 // newMount makes a filesystem of its own from options "key=value,flag".
+// The options are given one by one, so that the errno is that of the wrong one; the
+// context is closed whether or not the mount was made.
 func newMount(kind, options string, flags uint64) (int, error) {
 	context, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	if err != nil {
@@ -140,6 +147,7 @@ func cut(text string, separator byte) (before, after string) {
 
 // setAttributes adds attributes to a detached mount; with none of them it does
 // nothing.
+// Writable clears what the original has, ReadOnly sets it; a step asks for one of them.
 func setAttributes(mount int, flags uint64) error {
 	how := uint(unix.AT_EMPTY_PATH)
 	if flags&step.Recursive != 0 {
@@ -157,6 +165,7 @@ func setAttributes(mount int, flags uint64) error {
 
 // makeNode makes a node or, by its mode, an empty file. The mode is taken as it is:
 // a controller's umask is 0.
+// Major and minor say nothing for a regular file, and the kernel ignores them.
 func makeNode(dir int, op *step.Op) error {
 	device := int(unix.Mkdev(uint32(op.Major), uint32(op.Minor)))
 	if err := unix.Mknodat(dir, op.Path, op.Mode, device); err != nil {
@@ -174,6 +183,8 @@ func own(dir int, name string, uid, gid uint32) error {
 }
 
 // giveAway changes the owner of a mount's root and of named entries.
+// Entries that are missing are fine: which files a control group has depends on the
+// version of the hierarchy. Links are not followed.
 func giveAway(mount int, op *step.Op) error {
 	if err := unix.Fchownat(mount, "", int(op.UID), int(op.GID), unix.AT_EMPTY_PATH); err != nil {
 		return err
@@ -188,6 +199,7 @@ func giveAway(mount int, op *step.Op) error {
 }
 
 // openTerminal makes a terminal in a devpts and gives its slave away (pts(4)).
+// It does not block, since the controller reads it when epoll says so.
 func openTerminal(devpts int, op *step.Op) (int, error) {
 	master, err := unix.Openat(devpts, "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -202,6 +214,8 @@ func openTerminal(devpts int, op *step.Op) (int, error) {
 
 // handOver unlocks the slave and opens it through the master (TIOCGPTPEER,
 // ioctl_tty(2)): the devpts is mounted nowhere yet, so it has no path.
+// The slave is closed again: from then on the master reports a hang-up until the
+// container opens it.
 func handOver(master int, op *step.Op) error {
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
 		return err

@@ -66,6 +66,7 @@ func encode(f hold.Failure) [reportSize]byte {
 }
 
 // decode is the reverse for reportSize bytes: all that a stage reports is of Enter.
+// An index of noOperation is passed on as it is: no plan has an operation of that number.
 func decode(b []byte) hold.Failure {
 	return hold.Failure{
 		Entered: true, Index: binary.NativeEndian.Uint32(b[0:]),

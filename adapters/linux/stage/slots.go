@@ -27,6 +27,8 @@ func sendSlots(socket int, slots []int) error {
 // receiveSlots puts what was sent into the slots that are wanted, and -1 into the
 // others. ECANCELED: the controller gave up. EBADMSG: the go-ahead came instead,
 // so there are fewer than wanted.
+// The order of sending and that of the slots are the same, which is all that tells the
+// descriptors apart.
 func receiveSlots(socket int, wanted []bool) ([]int, error) {
 	slots := make([]int, len(wanted))
 	var received []int
@@ -48,6 +50,7 @@ func receiveSlots(socket int, wanted []bool) ([]int, error) {
 }
 
 // receiveSome waits for the next message.
+// Descriptors arrive with close-on-exec set, so that init inherits none by accident.
 func receiveSome(socket int) ([]int, error) {
 	var byte1 [1]byte
 	rights := make([]byte, unix.CmsgSpace(4*slotsPerMessage))

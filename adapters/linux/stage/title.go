@@ -10,6 +10,7 @@ import (
 // daemon left room for it when it started the controller. It overwrites the memory that the kernel
 // shows as the command line (proc(5), cmdline); what does not fit is cut. A host
 // that forbids it leaves things as they are.
+// It writes in place because there is no system call that sets a longer command line.
 func (k *Kernel) Introduce(name string) {
 	start, end := argumentArea()
 	if end <= start {

@@ -16,6 +16,8 @@ const databaseLimit = 4 << 20
 // (passwd(5), group(5)). Empty user: root, without supplementary groups.
 // ENOENT: a name is not there. EINVAL: it is, but its line gives no usable number,
 // which must not end as root (0) or as "unchanged" (-1, setresuid(2)).
+// It runs after the root was changed, in a program without the C library, so what
+// other sources of users (nsswitch.conf(5)) know is not found.
 func lookUp(user, group string) (identity, error) {
 	var who identity
 	if user != "" {
@@ -38,6 +40,7 @@ func lookUp(user, group string) (identity, error) {
 
 // readUser takes a user's group and supplementary groups as well, as login(1)
 // does. A number without a line has none: its group is 0.
+// The group of the line is one of the supplementary ones too, as initgroups(3) does it.
 func (who *identity) readUser(user string) (err error) {
 	fields := findLine(readFile("/etc/passwd"), 4, user)
 	if fields == nil {
@@ -72,6 +75,7 @@ func unlisted(key string) (uint32, error) {
 
 // findLine returns the fields of the first line whose name or number is key,
 // among those with at least so many fields ("bob:x:1000:100:..." has four and more).
+// A line whose name is a number is found by either; the first one counts.
 func findLine(text string, atLeast int, key string) (found []string) {
 	eachLine(text, func(fields []string) bool {
 		if len(fields) < atLeast || fields[0] != key && fields[2] != key {
@@ -84,6 +88,7 @@ func findLine(text string, atLeast int, key string) (found []string) {
 }
 
 // membership lists the groups whose fourth field ("bob,eve") names a user.
+// Lines without a usable number are passed over: they name a group that cannot be set.
 func membership(text, user string) (groups []uint32) {
 	eachLine(text, func(fields []string) bool {
 		if len(fields) < 4 {
@@ -147,6 +152,7 @@ func readFile(path string) string {
 }
 
 // decimal reads an id; ok is false for anything that is none.
+// 4294967295 is refused: it is -1, "unchanged", for setresuid(2).
 func decimal(text string) (id uint32, ok bool) {
 	if text == "" || len(text) > 10 {
 		return 0, false

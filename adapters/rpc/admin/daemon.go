@@ -9,7 +9,8 @@ import (
 // It is bit 0 of virAdmConnectDaemonShutdownFlags.
 const preserve = 1
 
-// connectOpen has nothing to open; it may come any number of times, or not at all.
+// connectOpen has nothing to open; it may come any number of times, or not at all. This
+// program keeps nothing about a connection.
 func connectOpen(r *request, args *protocol.AdminConnectOpenArgs) (rpc.Body, error) {
 	return nil, r.known(args.Flags, 0)
 }
@@ -21,7 +22,7 @@ func connectClose(r *request) (rpc.Body, error) {
 }
 
 // version is virAdmConnectGetLibVersion. Like connectClose it has no arguments, and so no
-// flags to refuse.
+// flags to refuse. See Daemon.Version for the form.
 func version(r *request) (rpc.Body, error) {
 	return &protocol.AdminConnectGetLibVersionRet{LibVer: r.daemon.Version()}, nil
 }
@@ -60,11 +61,13 @@ func setLogFilters(r *request, args *protocol.AdminConnectSetLoggingFiltersArgs)
 	return nil, r.setLog("log filters changed", args.Filters, args.Flags, r.daemon.SetLogFilters)
 }
 
-// setLog makes one of the two logging calls; no settings are empty settings.
+// setLog makes one of the two logging calls; no settings are empty settings. The change
+// is logged after it was made, so it goes where the new settings say.
 func (r *request) setLog(what string, settings *string, flags uint32, set func(string) error) error {
 	if err := r.known(flags, 0); err != nil {
 		return err
 	}
+	// Absent and empty mean the same to those who set.
 	var text string
 	if settings != nil {
 		text = *settings
@@ -76,7 +79,7 @@ func (r *request) setLog(what string, settings *string, flags uint32, set func(s
 	return nil
 }
 
-// setTimeout is virAdmConnectSetDaemonTimeout.
+// setTimeout is virAdmConnectSetDaemonTimeout. Idle time that has passed does not count.
 func setTimeout(r *request, args *protocol.AdminConnectSetDaemonTimeoutArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
@@ -93,6 +96,8 @@ func shutdown(r *request, args *protocol.AdminConnectDaemonShutdownArgs) (rpc.Bo
 		return nil, err
 	}
 	r.changed("shutdown asked for", "preserve", args.Flags&preserve != 0)
+	// Then runs when the answer has been written or given up, so the client learns that
+	// it was heard.
 	r.call.Then(func() { r.daemon.Shutdown(args.Flags&preserve != 0) })
 	return nil, nil
 }

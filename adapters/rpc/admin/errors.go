@@ -23,6 +23,7 @@ const (
 	severity = 2
 )
 
+// It is compared by answer, and its text is never sent.
 var errUndecodable = errors.New("arguments cannot be decoded")
 
 // complaint is an error in the interface's own terms.
@@ -31,9 +32,11 @@ type complaint struct{ body protocol.Error }
 
 func (c *complaint) Error() string { return *c.body.Message }
 
-// bodyOf numbers every error: a complaint as it is, all others as the remote program does.
+// bodyOf numbers every error: a complaint as it is, all others as the remote program
+// does. A fault gets the number of its kind, with the texts of package remote.
 func bodyOf(err error) *protocol.Error {
 	var ready *complaint
+	// Also within a chain.
 	if errors.As(err, &ready) {
 		return &ready.body
 	}
@@ -64,7 +67,7 @@ func unknownFlags(function string, bits uint32) error {
 // Two wordings for one thing: most calls are told by the part that looks servers and
 // clients up, some say it themselves.
 
-// noServer is the answer of most calls.
+// noServer is the answer of most calls. The name is shown as it came.
 func noServer(name string) error {
 	return detailed(codeNoServer, fromRPC, "Server not found: ", "No server named '%s'", name)
 }

@@ -17,7 +17,7 @@ const (
 	maxAnonymous = "nclients_unauth_max"
 )
 
-// server finds the server an argument names.
+// server finds the server an argument names. The error is ready to be answered with.
 func (r *request) server(named protocol.AdminServer) (*server, error) {
 	if found := r.find(named.Name); found != nil {
 		return found, nil
@@ -37,12 +37,14 @@ func (r *request) matching(named protocol.AdminServer) (*server, error) {
 func (s *server) object() protocol.AdminServer { return protocol.AdminServer{Name: s.name} }
 
 // listServers is virAdmConnectListServers. Without need_results only the number is told.
+// A daemon has two: for clients and for administrators.
 func listServers(r *request, args *protocol.AdminConnectListServersArgs) (rpc.Body, error) {
 	if err := r.known(args.Flags, 0); err != nil {
 		return nil, err
 	}
 	servers := r.list()
 	answer := &protocol.AdminConnectListServersRet{Ret: uint32(len(servers))}
+	// Ret is the number in either case.
 	if args.NeedResults != 0 {
 		for _, s := range servers {
 			answer.Servers = append(answer.Servers, s.object())
@@ -98,10 +100,12 @@ func setWorkers(r *request, args *protocol.AdminServerSetThreadpoolParametersArg
 }
 
 // changeWorkers reads, changes and sets under one lock: two administrators who each set
-// one bound must not undo each other.
+// one bound must not undo each other. The bounds are compared after all parameters were
+// applied, so both may be moved at once.
 func (s *server) changeWorkers(params []protocol.TypedParam) (rpc.Workers, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// The values in force are what parameters that are not named keep.
 	w := s.Workers()
 	err := apply(params, change{minWorkers, &w.Min}, change{maxWorkers, &w.Max}, change{prioWorkers, &w.Prio})
 	switch {
@@ -116,7 +120,8 @@ func (s *server) changeWorkers(params []protocol.TypedParam) (rpc.Workers, error
 	return w, nil
 }
 
-// getLimits is virAdmServerGetClientLimits.
+// getLimits is virAdmServerGetClientLimits. The order is that in which virt-admin prints
+// them.
 func getLimits(r *request, args *protocol.AdminServerGetClientLimitsArgs) (rpc.Body, error) {
 	found, err := r.server(args.Srv)
 	if err != nil {
@@ -132,7 +137,8 @@ func getLimits(r *request, args *protocol.AdminServerGetClientLimitsArgs) (rpc.B
 	}}, nil
 }
 
-// setLimits is virAdmServerSetClientLimits. Clients above a lowered bound stay.
+// setLimits is virAdmServerSetClientLimits. Clients above a lowered bound stay. They are
+// counted, and only new ones are held up.
 func setLimits(r *request, args *protocol.AdminServerSetClientLimitsArgs) (rpc.Body, error) {
 	found, err := r.matching(args.Srv)
 	if err != nil {
@@ -169,7 +175,7 @@ func (s *server) changeLimits(params []protocol.TypedParam) (rpc.Clients, error)
 }
 
 // updateTLS is always refused: there are only local sockets.
-// It is virAdmServerUpdateTlsFiles.
+// It is virAdmServerUpdateTlsFiles. Server and flags are still checked first.
 func updateTLS(r *request, args *protocol.AdminServerUpdateTLSFilesArgs) (rpc.Body, error) {
 	if _, err := r.matching(args.Srv); err != nil {
 		return nil, err

@@ -33,7 +33,8 @@ type Daemon interface {
 	Shutdown(preserve bool)
 }
 
-// Service answers the calls of the admin program. It is shared by all sessions.
+// Service answers the calls of the admin program. It is shared by all sessions. Its
+// methods are safe from any goroutine.
 type Service struct {
 	daemon  Daemon
 	log     *slog.Logger
@@ -45,7 +46,8 @@ type Service struct {
 	servers []*server // in the order they are listed
 }
 
-// server is one of the daemon's servers.
+// server is one of the daemon's servers. It embeds the rpc.Server, whose own methods lock
+// for themselves.
 type server struct {
 	name string
 	*rpc.Server
@@ -53,13 +55,15 @@ type server struct {
 	mu sync.Mutex
 }
 
-// New returns a service that knows no server yet. log is told about every change.
+// New returns a service that knows no server yet. log is told about every change. Nothing
+// is asked of daemon before the first call.
 func New(daemon Daemon, log *slog.Logger) *Service {
 	s := &Service{daemon: daemon, log: log, users: "/etc/passwd", groups: "/etc/group"}
 	table := s.table()
 	s.program = rpc.Program{
 		Number: protocol.AdminProgram, Version: protocol.AdminProtocolVersion,
 		Procedure: func(number int32) *rpc.Procedure {
+			// nil is how the server knows that there is no such procedure.
 			if number < 0 || int(number) >= len(table) {
 				return nil
 			}
@@ -75,13 +79,15 @@ func New(daemon Daemon, log *slog.Logger) *Service {
 func (s *Service) Serve(name string, known *rpc.Server) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Appended and never taken out, so order is that of Serve.
 	s.servers = append(s.servers, &server{name: name, Server: known})
 }
 
 // Program is what the server of the admin socket has to offer.
 func (s *Service) Program() rpc.Program { return s.program }
 
-// Admit lets in root and the user the daemon runs as. It belongs into rpc.Options.
+// Admit lets in root and the user the daemon runs as. It belongs into rpc.Options. The
+// kind is AccessDenied; the connection is closed before it says anything.
 func Admit(caller access.Caller) error {
 	if caller.UID == 0 || int(caller.UID) == os.Geteuid() {
 		return nil
@@ -93,10 +99,12 @@ func Admit(caller access.Caller) error {
 func (s *Service) list() []*server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// A copy, so that handlers look at it without the lock.
 	return append([]*server(nil), s.servers...)
 }
 
-// find returns the server of a name, nil if there is none.
+// find returns the server of a name, nil if there is none. Servers are never taken out
+// again, so what it returns stays good.
 func (s *Service) find(name string) *server {
 	for _, known := range s.list() {
 		if known.name == name {
@@ -106,11 +114,13 @@ func (s *Service) find(name string) *server {
 	return nil
 }
 
-// table has a row for every procedure of the program, indexed by number.
+// table has a row for every procedure of the program, indexed by number. It is made once,
+// by New. A handler for a number that the program lacks would panic there.
 func (s *Service) table() []*rpc.Procedure {
 	rows := protocol.Procedures(protocol.AdminProgram)
 	table := make([]*rpc.Procedure, len(rows))
 	for number, e := range handlers {
+		// The row is shared by all calls and never changed.
 		row := &rows[number]
 		table[number] = &rpc.Procedure{
 			Name: row.Wire, High: row.High, Inline: e.inline,

@@ -10,7 +10,7 @@ import (
 )
 
 // call is a question without an answer yet. Whoever removes it from pending
-// finishes it.
+// finishes it. Its fields are written before done is closed and read after.
 type call struct {
 	ret    protocol.Message
 	stream *Stream // set if the call opens one
@@ -19,7 +19,8 @@ type call struct {
 	done   chan struct{}
 }
 
-// finish ends the waiting.
+// finish ends the waiting. It is called once: whoever took the call out of pending does
+// it.
 func (c *call) finish(err error) {
 	c.err = err
 	close(c.done)
@@ -29,7 +30,9 @@ func (c *call) finish(err error) {
 // the answer, also if more came than it has room for. An answer that is an error
 // is an *Error. When ctx ends the answer is dropped, should it still come.
 // Files that come with the answer are closed. When the connection ends first the error
-// is that of Err: io.EOF, ErrClosed, ErrKeepAlive, ErrOverflow or what frame.Reader found.
+// is that of Err: io.EOF, ErrClosed, ErrKeepAlive, ErrOverflow or what frame.Reader
+// found. It may be called from any goroutine; calls at the same time share the connection
+// and get their answers in any order.
 func (c *Client) Call(ctx context.Context, program uint32, procedure int32, args, ret protocol.Message) error {
 	files, err := c.CallFiles(ctx, program, procedure, args, ret, nil)
 	closeFiles(files)
@@ -62,7 +65,8 @@ func (c *Client) CallFiles(ctx context.Context, program uint32, procedure int32,
 
 // ask sends a call and waits for its end.
 // When the call has files, it first waits until they are written: the caller may close
-// them as soon as it returns.
+// them as soon as it returns. A call that is given up is still served: the protocol has
+// no way to take it back.
 func (c *Client) ask(ctx context.Context, h frame.Header, waiting *call, args protocol.Message, files []*os.File) error {
 	serial, err := c.register(waiting)
 	if err != nil {
@@ -77,6 +81,7 @@ func (c *Client) ask(ctx context.Context, h frame.Header, waiting *call, args pr
 	if written != nil {
 		select {
 		case <-written:
+		// The connection has ended: nobody closes written any more.
 		case <-c.closed:
 			c.workers.Wait() // the writer may still look at the files
 		}
@@ -93,7 +98,8 @@ func (c *Client) ask(ctx context.Context, h frame.Header, waiting *call, args pr
 	return waiting.err
 }
 
-// register gives a call its serial.
+// register gives a call its serial. They count up from 1. The error is why the connection
+// ended.
 func (c *Client) register(waiting *call) (uint32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,6 +108,7 @@ func (c *Client) register(waiting *call) (uint32, error) {
 	}
 	c.serial++
 	c.pending[c.serial] = waiting
+	// Data packets carry the serial of the call.
 	if waiting.stream != nil {
 		waiting.stream.header.Serial = c.serial
 	}
@@ -111,7 +118,8 @@ func (c *Client) register(waiting *call) (uint32, error) {
 // forget reports whether the call was still waiting.
 func (c *Client) forget(serial uint32) bool { return c.claim(serial) != nil }
 
-// claim takes a call out of pending.
+// claim takes a call out of pending. Of the answer, the end of ctx and the end of the
+// connection, the first to come gets it.
 func (c *Client) claim(serial uint32) *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +129,8 @@ func (c *Client) claim(serial uint32) *call {
 }
 
 // answer finishes the call a reply belongs to; others are dropped. It runs in
-// the goroutine that receives, so a stream exists before its first data.
+// the goroutine that receives, so a stream exists before its first data. A reply without
+// a call is that of one that was given up.
 func (c *Client) answer(p *frame.Packet) {
 	waiting := c.claim(p.Header.Serial)
 	if waiting == nil {
@@ -134,6 +143,7 @@ func (c *Client) answer(p *frame.Packet) {
 		return
 	}
 	waiting.files = p.Files
+	// The connection ended while the answer was on its way.
 	if waiting.stream != nil && !c.addStream(waiting.stream) {
 		waiting.finish(ErrClosed)
 		return

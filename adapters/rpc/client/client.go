@@ -45,7 +45,8 @@ type Client struct {
 	cause   error // why the connection ended
 }
 
-// options are what Options set; none changes once the client runs.
+// options are what Options set; none changes once the client runs. The zero value takes
+// events by NextEvent, sends no pings and answers those of the server.
 type options struct {
 	onEvent  func(Event)
 	interval time.Duration
@@ -62,12 +63,14 @@ type Option func(*options)
 func OnEvent(f func(Event)) Option { return func(o *options) { o.onEvent = f } }
 
 // KeepAlive sends a ping after every interval without a packet from the server
-// and gives up after count of them were not answered.
+// and gives up after count of them were not answered. With an interval of 0 there are
+// none.
 func KeepAlive(interval time.Duration, count int) Option {
 	return func(o *options) { o.interval, o.count = interval, count }
 }
 
-// Mute leaves the server's pings unanswered.
+// Mute leaves the server's pings unanswered. Such a client is hung up on by a server that
+// pings.
 func Mute() Option { return func(o *options) { o.mute = true } }
 
 // Dial connects to a server's socket. Nothing is sent yet.
@@ -81,7 +84,8 @@ func Dial(path string, opts ...Option) (*Client, error) {
 	return New(conn, opts...), nil
 }
 
-// New makes a client of a connection, which it closes.
+// New makes a client of a connection, which it closes. Its goroutines run from then on,
+// so Close it in any case.
 func New(conn net.Conn, opts ...Option) *Client {
 	c := &Client{
 		conn: conn, out: newOutbox(), events: newQueue[Event](), closed: make(chan struct{}),
@@ -98,10 +102,10 @@ func New(conn net.Conn, opts ...Option) *Client {
 	return c
 }
 
-// Open authenticates as the server wishes, as far as that needs no password, and
-// opens the driver. Flag 1 asks for read-only access.
-// A refusal is an *Error. Method 2, polkit, means that the server may ask a person, for
-// as long as ctx lasts.
+// Open authenticates as the server wishes, as far as that needs no password, and opens
+// the driver. Flag 1 asks for read-only access. A refusal is an *Error. Method 2, polkit,
+// means that the server may ask a person, for as long as ctx lasts. It is for once:
+// servers refuse a second open.
 func (c *Client) Open(ctx context.Context, name string, flags uint32) error {
 	var auth protocol.AuthListRet
 	if err := c.Remote(ctx, protocol.ProcAuthList, nil, &auth); err != nil {
@@ -130,7 +134,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// Done is closed when the connection has ended, by whichever side.
+// Done is closed when the connection has ended, by whichever side. Err says why by then;
+// calls under way may end a little later.
 func (c *Client) Done() <-chan struct{} { return c.closed }
 
 // Err is why the connection ended, nil while it has not. io.EOF is an orderly
@@ -141,10 +146,12 @@ func (c *Client) Err() error {
 	return c.cause
 }
 
-// Pings is how many pings of the server have come.
+// Pings is how many pings of the server have come. Those that Mute left unanswered count
+// too.
 func (c *Client) Pings() uint64 { return c.pings.Load() }
 
-// fail ends the connection for a reason; the first one counts.
+// fail ends the connection for a reason; the first one counts. Calls and streams are
+// ended without mu: whoever waits may call again at once.
 func (c *Client) fail(cause error) {
 	c.mu.Lock()
 	if c.cause != nil {
@@ -152,6 +159,7 @@ func (c *Client) fail(cause error) {
 		return
 	}
 	c.cause = cause
+	// Taken whole under the lock, so each is ended once.
 	calls, streams := c.pending, c.streams
 	c.pending, c.streams = nil, nil
 	close(c.closed)
@@ -180,10 +188,12 @@ func (c *Client) keepAlive() {
 			return
 		case <-tick.C:
 		}
+		// Any packet is a sign of life.
 		if now := c.heard.Load(); now != heard {
 			heard, missed = now, 0
 			continue
 		}
+		// The last ping had its interval too.
 		if missed == c.options.count {
 			c.fail(ErrKeepAlive)
 			return

@@ -23,7 +23,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s (code %d, domain %d)", e.Message, e.Code, e.Domain)
 }
 
-// decodeError makes an *Error of a payload, or tells why that cannot be done.
+// decodeError makes an *Error of a payload, or tells why that cannot be done. It is never
+// nil, so a refusal cannot pass for success.
 func decodeError(payload []byte) error {
 	var e protocol.Error
 	if err := e.DecodeXDR(xdr.NewDecoder(payload)); err != nil {

@@ -21,17 +21,21 @@ type outbox struct {
 	spare []byte // the buffer the writer has done with
 }
 
-// mark is a point in the outgoing bytes where something must happen.
+// mark is a point in the outgoing bytes where something must happen. Without files it
+// only tells somebody that the bytes have gone.
 type mark struct {
 	end     int
 	files   []*os.File    // follow the bytes before end
 	written chan struct{} // closed when all that is written
 }
 
+// newOutbox has room for one wake: any number of packets are fetched at once.
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
 
 // put adds a packet. With wanted the result is closed once packet and files are
-// written; a caller that waits for it must also watch the connection's end.
+// written; a caller that waits for it must also watch the connection's end. Body and
+// header are encoded at once, so the caller may change the body afterwards. An error
+// means that nothing was added.
 func (o *outbox) put(h frame.Header, body protocol.Message, files []*os.File, wanted bool) (<-chan struct{}, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -46,6 +50,7 @@ func (o *outbox) put(h frame.Header, body protocol.Message, files []*os.File, wa
 		o.marks = append(o.marks, mark{end: len(o.bytes), files: files, written: written})
 	}
 	select {
+	// A full channel means that the writer will come anyway.
 	case o.wake <- struct{}{}:
 	default:
 	}
@@ -71,7 +76,7 @@ func (o *outbox) encode(h frame.Header, body protocol.Message, files int) error 
 	return frame.Finish(o.bytes[begin:])
 }
 
-// take empties the outbox.
+// take empties the outbox. Marks count from the start of the bytes that come with them.
 func (o *outbox) take() ([]byte, []mark) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -80,14 +85,16 @@ func (o *outbox) take() ([]byte, []mark) {
 	return bytes, marks
 }
 
-// give returns a buffer for later use.
+// give returns a buffer for later use. Its content is overwritten when the other buffer
+// is taken.
 func (o *outbox) give(b []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.spare = b
 }
 
-// send writes what is put into the outbox until the connection ends.
+// send writes what is put into the outbox until the connection ends. It is the only
+// goroutine that writes, so packets never mix.
 func (c *Client) send() {
 	for {
 		select {
@@ -117,6 +124,7 @@ func (c *Client) write(bytes []byte, marks []mark) error {
 		}
 		begin = m.end
 	}
+	// All at once: who waits for an earlier one waits for the later ones too.
 	for _, m := range marks {
 		close(m.written)
 	}

@@ -16,9 +16,11 @@ type queue[T any] struct {
 	items []T
 }
 
+// newQueue makes an empty one; it needs no closing.
 func newQueue[T any]() *queue[T] { return &queue[T]{wake: make(chan struct{}, 1)} }
 
-// put adds a value and returns how many wait now.
+// put adds a value and returns how many wait now. It never blocks, as the receiver must
+// go on reading.
 func (q *queue[T]) put(v T) int {
 	q.mu.Lock()
 	q.items = append(q.items, v)
@@ -45,6 +47,7 @@ func (q *queue[T]) poll() (v T, ok bool) {
 	}
 	v = q.items[0]
 	q.items = q.items[1:]
+	// Another may be waiting who was not woken by that put.
 	if len(q.items) > 0 {
 		q.signal()
 	}
@@ -52,7 +55,7 @@ func (q *queue[T]) poll() (v T, ok bool) {
 }
 
 // get waits for a value. Once ended is closed it gives what is left and then not
-// ok.
+// ok. The error is that of ctx alone.
 func (q *queue[T]) get(ctx context.Context, ended <-chan struct{}) (v T, ok bool, err error) {
 	for {
 		if v, ok = q.poll(); ok {
@@ -62,6 +65,7 @@ func (q *queue[T]) get(ctx context.Context, ended <-chan struct{}) (v T, ok bool
 		case <-q.wake:
 		case <-ctx.Done():
 			return v, false, ctx.Err()
+		// What came before the end is given first.
 		case <-ended:
 			v, ok = q.poll()
 			return v, ok, nil

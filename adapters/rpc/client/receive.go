@@ -25,7 +25,8 @@ type Event struct {
 }
 
 // NextEvent waits for an event. After the end of the connection it gives the
-// events that came before, then why it ended.
+// events that came before, then why it ended. Of several who wait each gets another
+// event. With OnEvent there are none.
 func (c *Client) NextEvent(ctx context.Context) (Event, error) {
 	e, ok, err := c.events.get(ctx, c.closed)
 	if err == nil && !ok {
@@ -45,12 +46,14 @@ func (c *Client) receive() {
 			c.fail(err)
 			return
 		}
+		// Before it is taken apart: that takes time.
 		c.heard.Add(1)
 		c.dispatch(&p)
 	}
 }
 
-// dispatch may keep the payload, but then it leaves another one, or none.
+// dispatch may keep the payload, but then it leaves another one, or none. A reply whose
+// call nobody waits for, and a packet of an unknown type, are dropped.
 func (c *Client) dispatch(p *frame.Packet) {
 	switch {
 	case p.Header.Program == protocol.KeepaliveProgram:
@@ -77,9 +80,11 @@ func (c *Client) keepAliveHeard(h frame.Header) {
 	}
 }
 
-// event keeps the payload for whoever asks and leaves the packet without one.
+// event keeps the payload for whoever asks and leaves the packet without one. An event
+// that the tables do not know is passed on undecoded.
 func (c *Client) event(p *frame.Packet) {
 	e := Event{Program: p.Header.Program, Procedure: p.Header.Procedure, Serial: p.Header.Serial, Payload: p.Payload}
+	// The reader must not use it again.
 	p.Payload = nil
 	if row := protocol.Find(e.Program, e.Procedure); row != nil && row.Event != nil {
 		m := row.Event()

@@ -70,6 +70,7 @@ func (s *Stream) Recv(ctx context.Context) ([]byte, error) {
 		return nil, err
 	case !ok:
 		return nil, s.cause
+	// The end of its data, not of the stream.
 	case len(data) == 0:
 		return nil, io.EOF
 	}
@@ -77,7 +78,8 @@ func (s *Stream) Recv(ctx context.Context) ([]byte, error) {
 }
 
 // Finish ends the stream and waits for the server's consent. Data may come until
-// then; Recv still gives it.
+// then; Recv still gives it. An *Error if the server failed before it agreed. A stream is
+// left once.
 func (s *Stream) Finish(ctx context.Context) error { return s.leave(ctx, frame.OK) }
 
 // Abort ends the stream without regard to what is under way, and waits for the
@@ -85,7 +87,8 @@ func (s *Stream) Finish(ctx context.Context) error { return s.leave(ctx, frame.O
 func (s *Stream) Abort(ctx context.Context) error { return s.leave(ctx, frame.Error) }
 
 // leave says the last word and waits for the answer. Data that is under way from the
-// server comes before its answer and stays for Recv.
+// server comes before its answer and stays for Recv. When ctx ends first the word is said
+// all the same, and the stream ends later.
 func (s *Stream) leave(ctx context.Context, status frame.Status) error {
 	if err := s.put(status, nil); err != nil {
 		return err
@@ -101,7 +104,8 @@ func (s *Stream) leave(ctx context.Context, status frame.Status) error {
 	return s.cause
 }
 
-// put sends one packet of the stream.
+// put sends one packet of the stream. It returns when the bytes are written, which is how
+// a slow server holds up a sender.
 func (s *Stream) put(status frame.Status, data []byte) error {
 	if err := s.client.Err(); err != nil {
 		return err // nobody empties the outbox any more
@@ -121,7 +125,8 @@ func (s *Stream) put(status frame.Status, data []byte) error {
 	}
 }
 
-// end wakes whoever waits. The first cause counts.
+// end wakes whoever waits. The first cause counts. Data that came before stays in the
+// queue.
 func (s *Stream) end(cause error) {
 	s.once.Do(func() {
 		s.cause = cause
@@ -141,7 +146,8 @@ func (r *raw) DecodeXDR(d *xdr.Decoder) error {
 	return d.Err()
 }
 
-// addStream makes a stream known; false if the connection has ended.
+// addStream makes a stream known; false if the connection has ended. The receiver adds it
+// before it reads on, so no packet of the stream is missed.
 func (c *Client) addStream(s *Stream) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,6 +162,7 @@ func (c *Client) addStream(s *Stream) bool {
 func (c *Client) streamPacket(p *frame.Packet) {
 	c.mu.Lock()
 	s := c.streams[p.Header.Serial]
+	// Its last packet: later ones find no stream.
 	if s != nil && p.Header.Status != frame.Continue {
 		delete(c.streams, p.Header.Serial)
 	}

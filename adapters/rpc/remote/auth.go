@@ -22,11 +22,13 @@ func authHandlers() served {
 
 // authList names the one method that this client may use. Root needs none, wherever
 // it connects, and is let in by asking: clients then go on without authenticating. On
-// a socket that wants authentication where nobody can be asked there is no method.
+// a socket that wants authentication where nobody can be asked there is no method. Asking
+// again is fine: who is authenticated is told that no method is needed.
 func authList(_ context.Context, r request) (rpc.Body, error) {
 	session := r.call.Session()
 	method := protocol.AuthTypeNone
 	switch {
+	// A socket that asks nobody begins so.
 	case session.Authenticated():
 	case r.client.service.gatekeeper == nil:
 		return nil, authRefused()
@@ -54,12 +56,15 @@ func saslStep(context.Context, request, *protocol.AuthSASLStepArgs) (rpc.Body, e
 
 // authPolkit asks the gatekeeper, one question of a client at a time. A client that
 // was refused may try again. Where nothing is to be asked it fails without a reason,
-// as it always has.
+// as it always has. The answer may take as long as a person takes, so it is not inline;
+// ctx ends with the session.
 func authPolkit(ctx context.Context, r request) (rpc.Body, error) {
 	session, gatekeeper := r.call.Session(), r.client.service.gatekeeper
 	if gatekeeper == nil || session.Authenticated() {
 		return nil, noCause()
 	}
+	// A second question at the same time would only be one more window for the person
+	// asked.
 	if !r.client.authenticating.CompareAndSwap(false, true) {
 		return nil, authRefused()
 	}
@@ -68,6 +73,7 @@ func authPolkit(ctx context.Context, r request) (rpc.Body, error) {
 	if err := gatekeeper.Admit(ctx, caller); err != nil {
 		r.logRefusal(ctx, caller, err)
 		refusal := complaintOf(err)
+		// Clients know polkit's refusals by it, whatever area the fault is of.
 		refusal.origin = fromPolkit
 		return nil, refusal
 	}
@@ -75,7 +81,8 @@ func authPolkit(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.AuthPolkitRet{Complete: 1}, nil
 }
 
-// logRefusal is silent about clients that did not wait.
+// logRefusal is silent about clients that did not wait. The client gets the same error;
+// the log is for who wonders why somebody could not get in.
 func (r request) logRefusal(ctx context.Context, caller access.Caller, err error) {
 	if ctx.Err() == nil {
 		r.client.service.log.Warn("client was not let in", "client", r.call.Session().ID(),

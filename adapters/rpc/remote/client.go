@@ -11,7 +11,8 @@ import (
 )
 
 // opened is what a client got by opening its connection. It is replaced as a
-// whole when the client's identity is.
+// whole when the client's identity is. Requests keep the one that they were admitted
+// with.
 type opened struct {
 	connection ports.Connection
 	uri        string
@@ -37,12 +38,14 @@ type client struct {
 // open connects as caller and remembers the result; the connection is closed
 // when the session has ended.
 // Opening again, which only a change of identity does, replaces the connection for later
-// calls; the one before lives on for its subscriptions until the session ends.
+// calls; the one before lives on for its subscriptions until the session ends. It may
+// wait for the driver, so no lock is held. Of two at once the later one counts.
 func (c *client) open(ctx context.Context, caller access.Caller, uri string) error {
 	connection, err := c.service.connector.Connect(ctx, caller)
 	if err != nil {
 		return err
 	}
+	// Hooks run when calls have ended, so nobody uses the connection then.
 	c.session.OnClose(func() {
 		if err := connection.Close(); err != nil {
 			c.service.log.Warn("cannot close connection", "client", c.session.ID(), "error", err)
@@ -52,7 +55,8 @@ func (c *client) open(ctx context.Context, caller access.Caller, uri string) err
 	return nil
 }
 
-// claim admits one open at a time, and none after one that succeeded.
+// claim admits one open at a time, and none after one that succeeded. Only openConnection
+// asks; setIdentity opens again on purpose.
 func (c *client) claim() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -43,7 +43,8 @@ func openConnection(ctx context.Context, r request, args *protocol.ConnectOpenAr
 }
 
 // openAs connects. An absent name is what clients sent that had nothing to open; the
-// empty one asks for the default. Read-only is a wish that can only take away.
+// empty one asks for the default. Read-only is a wish that can only take away. Other
+// flags are ignored.
 func (r request) openAs(ctx context.Context, args *protocol.ConnectOpenArgs) error {
 	if args.Name == nil {
 		return wireFault("connection not open")
@@ -53,12 +54,13 @@ func (r request) openAs(ctx context.Context, args *protocol.ConnectOpenArgs) err
 		return err
 	}
 	caller := r.call.Session().Caller()
+	// Added to what the socket says, never taken from it.
 	caller.ReadOnly = caller.ReadOnly || args.Flags&openReadOnly != 0
 	return r.client.open(ctx, caller, uri)
 }
 
 // closeConnection says goodbye; what the connection held is released once the
-// session has ended.
+// session has ended. Registrations, streams and containers that die with it go then.
 func closeConnection(_ context.Context, r request) (rpc.Body, error) {
 	r.call.Hangup()
 	return nil, nil
@@ -81,14 +83,16 @@ const (
 	featureNetworkOrder  = 16
 )
 
-// supportsFeature is also how a client asks to be watched: who knows of
-// keepalive messages will answer them. That question alone may come early.
-// Unknown features are answered no, never refused: that is what the question is for.
+// supportsFeature is also how a client asks to be watched: who knows of keepalive
+// messages will answer them. That question alone may come early. Unknown features are
+// answered no, never refused: that is what the question is for. Asking about keepalive
+// again changes nothing.
 func supportsFeature(_ context.Context, r request, args *protocol.ConnectSupportsFeatureArgs) (rpc.Body, error) {
 	if args.Feature == featureKeepalive {
 		r.call.Session().EnableKeepalive()
 		return &protocol.ConnectSupportsFeatureRet{Supported: 1}, nil
 	}
+	// The row needs no open connection, for the sake of the question above.
 	if r.client.current.Load() == nil {
 		return nil, wireFault("hypervisor connection not open")
 	}

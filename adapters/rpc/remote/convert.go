@@ -6,7 +6,8 @@ import (
 	"virtlxcd/domain/lifecycle"
 )
 
-// States and reasons as clients number them.
+// States and reasons as clients number them. Those of virDomainState that are not here
+// belong to virtual machines.
 const (
 	stateRunning = 1
 	statePaused  = 3
@@ -14,7 +15,8 @@ const (
 )
 
 // stateNumber is the state as clients may see it.
-// See virDomainState. Containers have three of its states.
+// See virDomainState. Containers have three of its states. Shown is the state without the
+// steps in between, which clients have no number for.
 func stateNumber(s *container.Snapshot) int32 {
 	switch s.Shown() {
 	case lifecycle.Running:
@@ -35,7 +37,8 @@ var offReasons = map[lifecycle.Reason]int32{
 }
 
 // reasonNumber is numbered within the state; what has no number is unknown, 0.
-// Paused has one reason, VIR_DOMAIN_PAUSED_USER.
+// Paused has one reason, VIR_DOMAIN_PAUSED_USER. 0 is the "unknown" reason of every
+// state.
 func reasonNumber(s *container.Snapshot) int32 {
 	switch s.Shown() {
 	case lifecycle.Running:
@@ -55,6 +58,7 @@ const listFlags = 1<<16 - 1
 
 // filterOf takes the flags of virConnectListAllDomains one bit at a time. Bits of one
 // group (active, inactive) add up; what a whole group means is the driver's to say.
+// listRule has refused all other bits.
 func filterOf(flags uint32) container.Filter {
 	bit := func(n uint) bool { return flags&(1<<n) != 0 }
 	return container.Filter{
@@ -65,7 +69,7 @@ func filterOf(flags uint32) container.Filter {
 	}
 }
 
-// ofBool answers 1 for true.
+// ofBool answers 1 for true. C has no booleans on this wire, only int.
 func ofBool(b bool) int32 {
 	if b {
 		return 1

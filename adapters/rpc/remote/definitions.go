@@ -24,13 +24,13 @@ func definitionHandlers() served {
 	}
 }
 
-// define is virDomainDefineXML.
+// define is virDomainDefineXML. An absent uuid is drawn and comes back in the answer.
 func define(ctx context.Context, r request, args *protocol.DomainDefineXMLArgs) (rpc.Body, error) {
 	return r.define(ctx, args.XML, false)
 }
 
 // defineFlags is virDomainDefineXMLFlags; VALIDATE has the document compared with the
-// schema first.
+// schema first. Other flags are refused before the document is looked at.
 func defineFlags(ctx context.Context, r request, args *protocol.DomainDefineXMLFlagsArgs) (rpc.Body, error) {
 	if err := defineRule.check(args.Flags); err != nil {
 		return nil, err
@@ -53,7 +53,8 @@ func undefine(ctx context.Context, r request, args *protocol.DomainUndefineArgs)
 }
 
 // undefineFlags is virDomainUndefineFlags. All its flags are about things containers
-// do not have (saved images, snapshots, firmware), so all are refused.
+// do not have (saved images, snapshots, firmware), so all are refused. Asking for them to
+// be removed as well would succeed without having been heard.
 func undefineFlags(ctx context.Context, r request, args *protocol.DomainUndefineFlagsArgs) (rpc.Body, error) {
 	if err := undefineRule.check(args.Flags); err != nil {
 		return nil, err
@@ -62,7 +63,9 @@ func undefineFlags(ctx context.Context, r request, args *protocol.DomainUndefine
 }
 
 // getXML shows secrets on request only, and never on a connection that may only
-// read. What is meant for migration contains them.
+// read. What is meant for migration contains them. That refusal comes before the one of
+// unknown flags. The document of a running container is the live one unless INACTIVE is
+// set.
 func getXML(ctx context.Context, r request, args *protocol.DomainGetXMLDescArgs) (rpc.Body, error) {
 	secure := args.Flags&(viewSecure|viewMigratable) != 0
 	if secure && r.readOnly {
@@ -79,7 +82,8 @@ func getXML(ctx context.Context, r request, args *protocol.DomainGetXMLDescArgs)
 	return &protocol.DomainGetXMLDescRet{XML: document}, nil
 }
 
-// getAutostart is virDomainGetAutostart.
+// getAutostart is virDomainGetAutostart. A transient container has none: what the driver
+// says then is passed on.
 func getAutostart(ctx context.Context, r request, args *protocol.DomainGetAutostartArgs) (rpc.Body, error) {
 	on, err := r.connection.Autostart(ctx, reference(&args.Dom))
 	if err != nil {

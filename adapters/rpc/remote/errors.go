@@ -113,7 +113,8 @@ var meanings = [...]meaning{
 	fault.AuthUnavailable:      {codeAuthUnavailable, "authentication unavailable", "authentication unavailable: "},
 }
 
-// origins are the fault areas in the interface's numbers.
+// origins are the fault areas in the interface's numbers. An area that is added to
+// domain/fault needs a row here as well.
 var origins = [...]origin{
 	fault.Driver:       fromDriver,
 	fault.API:          fromAPI,
@@ -136,10 +137,10 @@ const (
 	severity      = 2 // every failure; warnings are never sent
 )
 
-// complaint is an error in the interface's own terms: before it is encoded, or
-// where a check of the interface itself fails and no fault stands behind it.
-// Absent strings are nil.
-// int1 and int2 are -1 in errors with a detail, and 0 in those about arguments.
+// complaint is an error in the interface's own terms: before it is encoded, or where a
+// check of the interface itself fails and no fault stands behind it. Absent strings are
+// nil. int1 and int2 are -1 in errors with a detail, and 0 in those about arguments. It
+// is an error, so checks return it as one.
 type complaint struct {
 	code       code
 	origin     origin
@@ -148,6 +149,7 @@ type complaint struct {
 	int1, int2 int32
 }
 
+// It is the text that clients see, also in our own log.
 func (c *complaint) Error() string { return c.message }
 
 // body is what a failed call is answered with.
@@ -175,7 +177,8 @@ func complaintOf(err error) *complaint {
 }
 
 // ofFault takes an unknown kind or area, which a newer port could bring, as an internal
-// error of the driver and not as a panic.
+// error of the driver and not as a panic. System is told apart as its errno has a field
+// of its own; a fault that says nothing gets the code's text alone.
 func ofFault(e *fault.Error) *complaint {
 	sense, from := meanings[fault.Internal], fromDriver
 	if int(e.Kind) < len(meanings) {
@@ -205,6 +208,7 @@ func ofSystem(e *fault.Error, sense meaning, from origin) *complaint {
 		return detailed(sense, from, e.Message())
 	}
 	text := e.Message()
+	// Only at the end: within a message the words may be somebody's own.
 	if head, ok := strings.CutSuffix(text, errno.Error()); ok {
 		text = head + errnoText(errno)
 	}
@@ -214,7 +218,7 @@ func ofSystem(e *fault.Error, sense meaning, from origin) *complaint {
 }
 
 // errnoText is the C library's wording; the syscall package has it with a lower
-// case first letter.
+// case first letter. Scripts look for "No such file or directory", with a capital.
 func errnoText(errno syscall.Errno) string {
 	text := errno.Error()
 	if text[0] < 'a' || text[0] > 'z' {
@@ -223,18 +227,22 @@ func errnoText(errno syscall.Errno) string {
 	return string(text[0]-'a'+'A') + text[1:]
 }
 
-// short is a complaint that says no more than its code.
+// short is a complaint that says no more than its code. Its template is the whole text:
+// there is nothing to put in.
 func short(sense meaning, from origin) *complaint {
 	return &complaint{code: sense.code, origin: from, message: sense.alone, str1: &sense.alone, int1: -1, int2: -1}
 }
 
 // detailed is a complaint with a detail behind the code's prefix. Codes without
-// a prefix kept the old placeholder when the others went over to positions.
+// a prefix kept the old placeholder when the others went over to positions. Both texts
+// are cut to what a string on the wire may have.
 func detailed(sense meaning, from origin, detail string) *complaint {
 	template := sense.prefix + "%1$s"
+	// Codes 35, 38 and 39 are such.
 	if sense.prefix == "" {
 		template = "%s"
 	}
+	// Every string of an answer has this bound.
 	detail = cut(detail, stringMax)
 	return &complaint{
 		code: sense.code, origin: from, message: cut(sense.prefix+detail, stringMax),
@@ -279,12 +287,14 @@ func exclusiveFlags(function, one, other string) *complaint {
 		fmt.Sprintf("Flags '%s' and '%s' are mutually exclusive", one, other))
 }
 
-// noSupport answers a known procedure that nothing behind it serves.
+// noSupport answers a known procedure that nothing behind it serves. Clients take code 3
+// as "not here" and do without.
 func noSupport(from origin, function string) *complaint {
 	return detailed(meanings[fault.NotImplemented], from, function)
 }
 
-// readOnly refuses a public function on a connection that may only read.
+// readOnly refuses a public function on a connection that may only read. function is the
+// public name, "virDomainCreate".
 func readOnly(from origin, function string) *complaint {
 	return denied(from, "read only access prevents "+function)
 }
@@ -294,7 +304,7 @@ func denied(from origin, text string) *complaint {
 	return detailed(meanings[fault.ReadOnly], from, text)
 }
 
-// wireFault is an internal error of the interface layer itself.
+// wireFault is an internal error of the interface layer itself. Its origin is 7.
 func wireFault(format string, args ...any) *complaint {
 	return detailed(meanings[fault.Internal], fromRPC, fmt.Sprintf(format, args...))
 }
@@ -304,7 +314,8 @@ func wireArgument(format string, args ...any) *complaint {
 	return detailed(meanings[fault.InvalidArgument], fromRPC, fmt.Sprintf(format, args...))
 }
 
-// undecodable answers arguments that do not follow their schema.
+// undecodable answers arguments that do not follow their schema. The connection stays:
+// the frame was whole, only what is in it was not.
 func undecodable() *complaint { return rpcFault("Unable to decode message payload") }
 
 // rpcFault complains about the call as such. Its code has no prefix.
@@ -324,7 +335,8 @@ func authRefused() *complaint {
 	return detailed(meanings[fault.AuthFailed], fromRPC, "authentication failed")
 }
 
-// noCause answers a call that failed without anybody saying why.
+// noCause answers a call that failed without anybody saying why. It has no strings but
+// the message, and both numbers are 0.
 func noCause() *complaint {
 	return &complaint{code: codeInternal, origin: fromRPC, message: noCauseText}
 }

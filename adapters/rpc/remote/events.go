@@ -34,7 +34,8 @@ const (
 )
 
 // kindOf: containers have three of the events; the others may be asked for all the same,
-// because management programs register for all they know and give up on a refusal.
+// because management programs register for all they know and give up on a refusal. What
+// is asked for and never comes takes a registration like any other.
 func kindOf(event int32) ports.EventKind {
 	switch event {
 	case eventLifecycle:
@@ -57,7 +58,8 @@ type callback struct {
 }
 
 // sender passes events of one subscription on to its client.
-// Its lock is held while an event is queued, never while it is written.
+// Its lock is held while an event is queued, never while it is written. There is one for
+// each registration; the subscription keeps it alive.
 type sender struct {
 	session *rpc.Session
 	legacy  bool
@@ -74,6 +76,7 @@ type sender struct {
 func (s *sender) deliver(event ports.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// Subscribe has not returned yet.
 	if !s.known {
 		s.early = append(s.early, event)
 		return
@@ -93,6 +96,8 @@ func (s *sender) begin(number int) {
 	s.early = nil
 }
 
+// send is called with mu held. An event goes to the session's queue, which drops it when
+// the session has ended.
 func (s *sender) send(event ports.Event) {
 	if procedure, body := s.message(event); body != nil {
 		s.session.SendEvent(protocol.Program, procedure, body)
@@ -128,7 +133,8 @@ func (s *sender) message(event ports.Event) (int32, rpc.Body) {
 	return 0, nil
 }
 
-// metadata tells what has changed; the namespace is told for elements only.
+// metadata tells what has changed; the namespace is told for elements only. Title and
+// description have no namespace, and the field is absent then.
 func (s *sender) metadata(event ports.Event, dom protocol.Domain) rpc.Body {
 	message := &protocol.DomainEventCallbackMetadataChangeMsg{
 		CallbackID: s.number, Dom: dom, Type: int32(event.Metadata),
@@ -142,6 +148,7 @@ func (s *sender) metadata(event ports.Event, dom protocol.Domain) rpc.Body {
 // subscribe starts delivery; remember is called with the registration before the
 // first event is sent.
 // Should the session have ended meanwhile, the connection's Close ends the subscription.
+// remember runs first so that a client can end what it has just been told of.
 func (r request) subscribe(ctx context.Context, event int32, filter *container.UUID, legacy bool, remember func(callback)) (int, error) {
 	s := &sender{session: r.call.Session(), legacy: legacy}
 	number, err := r.connection.Subscribe(ctx, ports.Subscription{
@@ -156,13 +163,15 @@ func (r request) subscribe(ctx context.Context, event int32, filter *container.U
 }
 
 // registerCallback answers with a number that counts up for the daemon's life, over all
-// clients, so it says nothing about this one. dom narrows it to one container, by UUID.
+// clients, so it says nothing about this one. dom narrows it to one container, by UUID. A
+// container that does not exist is not refused: it may be defined later.
 func registerCallback(ctx context.Context, r request, args *protocol.ConnectDomainEventCallbackRegisterAnyArgs) (rpc.Body, error) {
 	if args.EventID < 0 || args.EventID > lastEvent {
 		return nil, wireFault("unsupported event ID %d", args.EventID)
 	}
 	var filter *container.UUID
 	if args.Dom != nil {
+		// A copy: the arguments do not outlive the call.
 		uuid := container.UUID(args.Dom.UUID)
 		filter = &uuid
 	}
@@ -188,6 +197,7 @@ func deregisterCallback(ctx context.Context, r request, args *protocol.ConnectDo
 }
 
 // remember keeps a registration until it is ended; the connection's Close ends the rest.
+// The map is made with the first one: most clients have none.
 func (c *client) remember(made callback) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +207,8 @@ func (c *client) remember(made callback) {
 	c.callbacks[int32(made.number)] = made
 }
 
-// forget takes a registration out, so that of two calls that end it only one does.
+// forget takes a registration out, so that of two calls that end it only one does. ok is
+// false for a number that is not this client's.
 func (c *client) forget(number int32) (callback, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -3,7 +3,8 @@ package remote
 // A flagRule says which flags a call takes, and the name under which the driver
 // complains about others.
 // The function is spelt as the original's driver does, not as its public interface:
-// that is what its answers carry, and what clients print.
+// that is what its answers carry, and what clients print. Rules are values without state,
+// used by all sessions at once.
 type flagRule struct {
 	function string
 	allowed  uint32

@@ -16,7 +16,8 @@ const noAccount = math.MaxUint32
 
 // identityTypes are the parts of an identity and their types.
 // They are those of VIR_CONNECT_IDENTITY_* in libvirt-host.h. All may be given; what names
-// a user in other ways than by number decides nothing here.
+// a user in other ways than by number decides nothing here. A name that is not here is
+// refused, code 74.
 var identityTypes = map[string]protocol.ParamType{
 	"user-name":               protocol.ParamString,
 	"unix-user-id":            protocol.ParamULLong,
@@ -30,14 +31,16 @@ var identityTypes = map[string]protocol.ParamType{
 	"system.token":            protocol.ParamString,
 }
 
-// setIdentity lets a daemon that passes on calls say for whom it does. From here on
-// the connection is that caller's. Only root may do so, and never on a connection
-// that may only read: the identity decides what may be done.
+// setIdentity lets a daemon that passes on calls say for whom it does. From here on the
+// connection is that caller's. Only root may do so, and never on a connection that may
+// only read: the identity decides what may be done. It may be repeated; the last one
+// counts.
 func setIdentity(ctx context.Context, r request, args *protocol.ConnectSetIdentityArgs) (rpc.Body, error) {
 	session := r.call.Session()
 	if r.readOnly {
 		return nil, readOnly(fromAPI, r.row.Function)
 	}
+	// The kernel's word about the peer counts, not an identity that was set before.
 	if session.Caller().UID != 0 {
 		return nil, fault.Denied("LXC")
 	}
@@ -58,6 +61,7 @@ func setIdentity(ctx context.Context, r request, args *protocol.ConnectSetIdenti
 // difference: nothing here is kept for siblings, and rights are those of the user.
 // A parameter that is given twice is refused: which one counts would be a guess.
 func callerOf(params []protocol.TypedParam) (access.Caller, error) {
+	// Not 0: who says nothing about the user must not pass for root.
 	caller := access.Caller{UID: noAccount, GID: noAccount}
 	seen := make(map[string]bool, len(params))
 	for i := range params {
@@ -83,7 +87,8 @@ func callerOf(params []protocol.TypedParam) (access.Caller, error) {
 	return caller, nil
 }
 
-// accountNumber keeps a number that no kernel knows from becoming another one.
+// accountNumber keeps a number that no kernel knows from becoming another one. What is
+// too large becomes nobody's number.
 func accountNumber(number uint64) uint32 {
 	return uint32(min(number, noAccount))
 }
@@ -102,6 +107,7 @@ func checkParam(p *protocol.TypedParam, types map[string]protocol.ParamType) err
 	return nil
 }
 
+// paramRepeated has code 8, and the words of the original.
 func paramRepeated(field string) error {
 	return fault.New(fault.InvalidArgument, fault.Host, "parameter '%s' occurs multiple times", field)
 }

@@ -26,12 +26,14 @@ func (s *Service) infoHandlers() served {
 	})
 }
 
-// state looks a container up for a call that tells something about it.
+// state looks a container up for a call that tells something about it. It comes from the
+// published snapshot, so it never waits for a job.
 func (r request) state(ctx context.Context, dom *protocol.Domain) (*container.Snapshot, error) {
 	return r.connection.State(ctx, reference(dom))
 }
 
-// getState is virDomainGetState.
+// getState is virDomainGetState. State and reason are of one snapshot, so they belong
+// together.
 func getState(ctx context.Context, r request, args *protocol.DomainGetStateArgs) (rpc.Body, error) {
 	if err := stateRule.check(args.Flags); err != nil {
 		return nil, err
@@ -43,7 +45,9 @@ func getState(ctx context.Context, r request, args *protocol.DomainGetStateArgs)
 	return &protocol.DomainGetStateRet{State: stateNumber(s), Reason: reasonNumber(s)}, nil
 }
 
-// getInfo tells what a running container uses, and what a stopped one would get.
+// getInfo tells what a running container uses, and what a stopped one would get. Memory
+// is in KiB and processor time in nanoseconds. The interface has 8 bits for the state and
+// 16 for the number of processors.
 func getInfo(ctx context.Context, r request, args *protocol.DomainGetInfoArgs) (rpc.Body, error) {
 	s, used, err := r.connection.Info(ctx, reference(&args.Dom))
 	if err != nil {
@@ -57,13 +61,15 @@ func getInfo(ctx context.Context, r request, args *protocol.DomainGetInfoArgs) (
 		State: uint8(stateNumber(s)), MaxMem: definition.Memory, Memory: definition.CurrentMemory,
 		NrVirtCPU: uint16(min(definition.OnlineVCPUs, math.MaxUint16)),
 	}
+	// A stopped one uses nothing; what it would get stays in the answer.
 	if s.Shown().Active() {
 		info.Memory, info.CPUTime = used.Memory/1024, used.CPU
 	}
 	return info, nil
 }
 
-// getOSType is virDomainGetOSType: "exe" for a container that runs a program.
+// getOSType is virDomainGetOSType: "exe" for a container that runs a program. The
+// container has to exist, although the answer is the same for all.
 func getOSType(ctx context.Context, r request, args *protocol.DomainGetOSTypeArgs) (rpc.Body, error) {
 	if _, err := r.state(ctx, &args.Dom); err != nil {
 		return nil, err
@@ -84,7 +90,7 @@ func getMaxMemory(ctx context.Context, r request, args *protocol.DomainGetMaxMem
 	return &protocol.DomainGetMaxMemoryRet{Memory: definition.Memory}, nil
 }
 
-// isActive is virDomainIsActive.
+// isActive is virDomainIsActive. A paused container is active.
 func isActive(ctx context.Context, r request, args *protocol.DomainIsActiveArgs) (rpc.Body, error) {
 	s, err := r.state(ctx, &args.Dom)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 // the event. The call without an event means life cycles; both kinds of call share
 // their registrations, because such clients mix them.
 
-// registerLegacy is CONNECT_DOMAIN_EVENT_REGISTER_ANY.
+// registerLegacy is CONNECT_DOMAIN_EVENT_REGISTER_ANY. Its events have no number: the
+// kind of packet says which they are.
 func registerLegacy(ctx context.Context, r request, args *protocol.ConnectDomainEventRegisterAnyArgs) (rpc.Body, error) {
 	return nil, r.register(ctx, args.EventID)
 }
@@ -38,7 +39,8 @@ func deregisterLifecycle(ctx context.Context, r request) (rpc.Body, error) {
 }
 
 // register makes the one registration of an event. The place is reserved first, as
-// subscribing waits; a second register meanwhile is refused like one after it.
+// subscribing waits; a second register meanwhile is refused like one after it. Numbers
+// above 15 came with the new generation and are refused here.
 func (r request) register(ctx context.Context, event int32) error {
 	if event < 0 || event > lastLegacyEvent {
 		return wireFault("unsupported event ID %d", event)
@@ -53,7 +55,8 @@ func (r request) register(ctx context.Context, event int32) error {
 	return err
 }
 
-// deregister ends it. One that is still being made is not there to be ended.
+// deregister ends it. One that is still being made is not there to be ended. An error of
+// the driver puts it back, so the client may try again.
 func (r request) deregister(ctx context.Context, event int32) error {
 	if event < 0 || event > lastLegacyEvent {
 		return wireFault("unsupported event ID %d", event)
@@ -80,6 +83,7 @@ func (c *client) reserve(event int32) bool {
 	if c.legacy == nil {
 		c.legacy = map[int32]callback{}
 	}
+	// Not ready: it holds the place.
 	c.legacy[event] = callback{}
 	return true
 }
@@ -91,7 +95,8 @@ func (c *client) unreserve(event int32) {
 	delete(c.legacy, event)
 }
 
-// settle puts the registration into its place: it can be ended from now on.
+// settle puts the registration into its place: it can be ended from now on. Until then
+// the place holds a registration that is not ready.
 func (c *client) settle(event int32, made callback) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,6 +108,7 @@ func (c *client) release(event int32) (known callback, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known = c.legacy[event]
+	// One that is being made is settled by its maker.
 	if known.ready {
 		delete(c.legacy, event)
 	}

@@ -40,7 +40,8 @@ func createXMLWithFiles(ctx context.Context, r request, args *protocol.DomainCre
 }
 
 // create passes on the files that came with the call. Without a call for files
-// there are none: the server closes what comes unasked.
+// there are none: the server closes what comes unasked. An answer with the container
+// means that its init runs.
 func (r request) create(ctx context.Context, document string, flags uint32) (rpc.Body, error) {
 	if err := createRule.check(flags); err != nil {
 		return nil, err
@@ -60,6 +61,7 @@ func (r request) startOptions(flags uint32) ports.StartOptions {
 		AutoDestroy: flags&startAutoDestroy != 0,
 		Validate:    flags&startValidate != 0,
 	}
+	// The others take no files, even where some came along.
 	switch r.row.Number {
 	case protocol.ProcDomainCreateXMLWithFiles, protocol.ProcDomainCreateWithFiles:
 		options.Files = r.call.Files()
@@ -83,7 +85,8 @@ func startWithFiles(ctx context.Context, r request, args *protocol.DomainCreateW
 	return r.start(ctx, &args.Dom, args.Flags)
 }
 
-// start answers with the container because its id is new: clients keep it.
+// start answers with the container because its id is new: clients keep it. It comes when
+// init runs, or with the error of the step that failed.
 func (r request) start(ctx context.Context, dom *protocol.Domain, flags uint32) (rpc.Body, error) {
 	if err := startRule.check(flags); err != nil {
 		return nil, err
@@ -96,6 +99,7 @@ func (r request) start(ctx context.Context, dom *protocol.Domain, flags uint32) 
 }
 
 // suspend is virDomainSuspend. A container that is paused already is the driver's matter.
+// It is answered when all processes are frozen.
 func suspend(ctx context.Context, r request, args *protocol.DomainSuspendArgs) (rpc.Body, error) {
 	return nil, r.connection.Suspend(ctx, reference(&args.Dom))
 }
@@ -111,7 +115,7 @@ func destroy(ctx context.Context, r request, args *protocol.DomainDestroyArgs) (
 }
 
 // destroyFlags is virDomainDestroyFlags. VIR_DOMAIN_DESTROY_GRACEFUL is refused: asking
-// first is what shutdown is for.
+// first is what shutdown is for. VIR_DOMAIN_DESTROY_REMOVE_LOGS is refused likewise.
 func destroyFlags(ctx context.Context, r request, args *protocol.DomainDestroyFlagsArgs) (rpc.Body, error) {
 	if err := destroyRule.check(args.Flags); err != nil {
 		return nil, err
@@ -119,7 +123,8 @@ func destroyFlags(ctx context.Context, r request, args *protocol.DomainDestroyFl
 	return nil, r.connection.Destroy(ctx, reference(&args.Dom))
 }
 
-// shutdown is virDomainShutdown: it asks and does not wait for the container to stop.
+// shutdown is virDomainShutdown: it asks and does not wait for the container to stop. The
+// default way of asking is the driver's choice.
 func shutdown(ctx context.Context, r request, args *protocol.DomainShutdownArgs) (rpc.Body, error) {
 	return nil, r.connection.Shutdown(ctx, reference(&args.Dom), ports.Asking{})
 }
@@ -132,7 +137,8 @@ func shutdownFlags(ctx context.Context, r request, args *protocol.DomainShutdown
 	return nil, r.connection.Shutdown(ctx, reference(&args.Dom), askingOf(args.Flags))
 }
 
-// reboot is virDomainReboot. Unlike shutdown it has one procedure, with flags.
+// reboot is virDomainReboot. Unlike shutdown it has one procedure, with flags. It asks,
+// as shutdown does.
 func reboot(ctx context.Context, r request, args *protocol.DomainRebootArgs) (rpc.Body, error) {
 	if err := rebootRule.check(args.Flags); err != nil {
 		return nil, err
@@ -147,8 +153,10 @@ func askingOf(flags uint32) ports.Asking {
 }
 
 // sendSignal is virDomainSendProcessSignal. pid_value counts as the container counts
-// (1 is init); signum is of the interface's own list, which the port translates.
+// (1 is init); signum is of the interface's own list, which the port translates. The
+// arguments are checked before the flags, as in the public function.
 func sendSignal(ctx context.Context, r request, args *protocol.DomainSendProcessSignalArgs) (rpc.Body, error) {
+	// kill(2) would take it for a whole group of processes.
 	if args.PidValue == 0 {
 		return nil, badArgument(r.row.Function, "pid_value", "must not be zero")
 	}

@@ -34,7 +34,7 @@ func lookupByID(ctx context.Context, r request, args *protocol.DomainLookupByIDA
 	return r.lookup(ctx, container.Ref{By: container.ByID, ID: int(args.ID)})
 }
 
-// lookupByName is virDomainLookupByName.
+// lookupByName is virDomainLookupByName. Names are compared byte by byte.
 func lookupByName(ctx context.Context, r request, args *protocol.DomainLookupByNameArgs) (rpc.Body, error) {
 	return r.lookup(ctx, container.Ref{By: container.ByName, Name: args.Name})
 }
@@ -46,7 +46,8 @@ func lookupByUUID(ctx context.Context, r request, args *protocol.DomainLookupByU
 }
 
 // lookup answers with the container; the three answers have one form.
-// NotFound comes from the driver with the text for the way it was asked.
+// NotFound comes from the driver with the text for the way it was asked. A caller who may
+// not see it is answered by the driver too.
 func (r request) lookup(ctx context.Context, ref container.Ref) (rpc.Body, error) {
 	found, err := r.connection.Lookup(ctx, ref)
 	if err != nil {
@@ -79,12 +80,15 @@ type listing struct {
 	wanted bool
 }
 
-// AppendXDR writes what protocol.ConnectListAllDomainsRet would.
+// AppendXDR writes what protocol.ConnectListAllDomainsRet would. The order is that of the
+// driver's list. On error what was appended is of no use.
 func (l *listing) AppendXDR(b []byte) ([]byte, error) {
+	// The list is empty when only its length is asked for.
 	told := l.found
 	if !l.wanted {
 		told = nil
 	}
+	// Grown once for the whole list.
 	b, err := xdr.AppendCount(slices.Grow(b, listingSize(told)), len(told), protocol.DomainListMax)
 	for _, s := range told {
 		if err != nil {
@@ -108,7 +112,8 @@ func listingSize(told []*container.Snapshot) int {
 }
 
 // listActive is virConnectListDomains, of before there were filters: ids only, and the
-// client says how many it has room for. What does not fit is left out.
+// client says how many it has room for. What does not fit is left out. There is no order
+// that clients may rely on, and no word about how many were left out.
 func listActive(ctx context.Context, r request, args *protocol.ConnectListDomainsArgs) (rpc.Body, error) {
 	if err := r.checkRoom("maxids", args.Maxids); err != nil {
 		return nil, err
@@ -143,7 +148,8 @@ func listInactive(ctx context.Context, r request, args *protocol.ConnectListDefi
 }
 
 // checkRoom checks how many entries a client has room for.
-// The number sizes nothing here; the bound is the interface's.
+// The number sizes nothing here; the bound is the interface's. Above the maximum it is
+// the dispatcher that complains, below 0 the public function: the two errors differ.
 func (r request) checkRoom(argument string, room int32) error {
 	switch {
 	case room > protocol.DomainListMax:

@@ -12,7 +12,8 @@ import (
 
 // getMetadata is virDomainGetMetadata: the title, the description or the element of one
 // namespace. The order of the checks is the one clients see from the original: the
-// arguments, flags that exclude each other, unknown flags, the type.
+// arguments, flags that exclude each other, unknown flags, the type. MetadataMissing,
+// code 80, is how clients are told that there is none.
 func getMetadata(ctx context.Context, r request, args *protocol.DomainGetMetadataArgs) (rpc.Body, error) {
 	if err := r.checkURI(args.Type, args.URI); err != nil {
 		return nil, err
@@ -35,7 +36,8 @@ func getMetadata(ctx context.Context, r request, args *protocol.DomainGetMetadat
 }
 
 // setMetadata is virDomainSetMetadata. Without a text (nil, which is not "") the
-// metadata is removed. Key is the namespace's prefix for elements.
+// metadata is removed. Key is the namespace's prefix for elements. Live and config may
+// both be asked for here, unlike in getMetadata.
 func setMetadata(ctx context.Context, r request, args *protocol.DomainSetMetadataArgs) (rpc.Body, error) {
 	if err := r.checkNewMetadata(args); err != nil {
 		return nil, err
@@ -47,6 +49,7 @@ func setMetadata(ctx context.Context, r request, args *protocol.DomainSetMetadat
 	if err != nil {
 		return nil, err
 	}
+	// Texts have none: a key for them was refused above.
 	key.Prefix = textOf(args.Key)
 	return nil, r.connection.SetMetadata(ctx, reference(&args.Dom), key, args.Metadata)
 }
@@ -81,7 +84,8 @@ func (r request) checkNewMetadata(args *protocol.DomainSetMetadataArgs) error {
 	return nil
 }
 
-// isText: descriptions and titles have neither a namespace nor a prefix.
+// isText: descriptions and titles have neither a namespace nor a prefix. Numbers are
+// those of virDomainMetadataType.
 func isText(kind int32) bool { return kind == int32(ports.Description) || kind == int32(ports.Title) }
 
 // metadataKey says what is meant, and of which definition; neither flag means the one

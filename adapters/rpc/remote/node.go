@@ -21,6 +21,7 @@ func (s *Service) nodeHandlers() served {
 
 // securityModel answers what never changes, but not to callers who may not read.
 // Where reads are not quick the facts are asked for and thrown away: asking is the check.
+// An access check would else be passed by.
 func (s *Service) securityModel() entry {
 	if s.quick {
 		return entry{always(noSecurityModel), true}
@@ -37,7 +38,8 @@ func (s *Service) securityModel() entry {
 var noSecurityModel = &protocol.NodeGetSecurityModelRet{Model: []byte("none\x00"), DOI: []byte("0\x00")}
 
 // getVersion tells the kernel's version: it is what runs containers.
-// Everybody who may connect may know it, so these are the public facts.
+// Everybody who may connect may know it, so these are the public facts. "6.1.0-23-amd64"
+// is told as 6001000.
 func getVersion(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.PublicFacts(ctx)
 	if err != nil {
@@ -59,7 +61,8 @@ func getHostname(ctx context.Context, r request) (rpc.Body, error) {
 	return &protocol.ConnectGetHostnameRet{Hostname: facts.Hostname}, nil
 }
 
-// getCapabilities is virConnectGetCapabilities, an XML document that the codec makes.
+// getCapabilities is virConnectGetCapabilities, an XML document that the codec makes. It
+// is printed anew for each call, from the facts that the driver gives.
 func getCapabilities(ctx context.Context, r request) (rpc.Body, error) {
 	facts, err := r.connection.NodeFacts(ctx)
 	if err != nil {
@@ -79,6 +82,7 @@ func getNodeInfo(ctx context.Context, r request) (rpc.Body, error) {
 		Memory: facts.Memory, Cpus: int32(facts.CPUs), MHz: int32(facts.MHz), Nodes: int32(facts.Nodes),
 		Sockets: int32(facts.Sockets), Cores: int32(facts.Cores), Threads: int32(facts.Threads),
 	}
+	// The model is the host's architecture, "x86_64".
 	copy(info.Model[:len(info.Model)-1], facts.Arch)
 	return info, nil
 }

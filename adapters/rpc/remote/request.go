@@ -9,10 +9,10 @@ import (
 	"virtlxcd/domain/container"
 )
 
-// request is one call on its way through its handler. It is passed by value: the
-// most frequent calls should cost no allocation for it.
-// opened is the connection as it was when the call was admitted: an identity that is
-// set meanwhile counts for later calls.
+// request is one call on its way through its handler. It is passed by value: the most
+// frequent calls should cost no allocation for it. opened is the connection as it was
+// when the call was admitted: an identity that is set meanwhile counts for later calls.
+// It is nil in calls that need no open connection.
 type request struct {
 	client *client
 	call   *rpc.Call
@@ -43,6 +43,7 @@ func with[A any, P interface {
 			args    A
 		}
 		input.decoder.Reset(r.call.Payload())
+		// Before admitted: nonsense is told even where the call would be refused.
 		if err := P(&input.args).DecodeXDR(&input.decoder); err != nil {
 			return nil, undecodable()
 		}
@@ -54,7 +55,8 @@ func with[A any, P interface {
 	}
 }
 
-// plain makes a handler of a call without arguments.
+// plain makes a handler of a call without arguments. A payload that comes all the same is
+// not looked at.
 func plain(serve handler) handler {
 	return func(ctx context.Context, r request) (rpc.Body, error) {
 		r, err := r.admitted()
@@ -65,7 +67,8 @@ func plain(serve handler) handler {
 	}
 }
 
-// always makes a handler of a call without arguments whose answer never changes.
+// always makes a handler of a call without arguments whose answer never changes. The body
+// is shared by all sessions and must not be changed.
 func always(body rpc.Body) handler {
 	return plain(func(context.Context, request) (rpc.Body, error) { return body, nil })
 }
@@ -88,7 +91,8 @@ func (r request) admitted() (request, error) {
 	return r, nil
 }
 
-// answer gives exactly one answer, which the server insists on.
+// answer gives exactly one answer, which the server insists on. An error that is no
+// complaint is put into the interface's terms here.
 func (r request) answer(body rpc.Body, err error) {
 	switch {
 	case err != nil:
@@ -103,6 +107,7 @@ func (r request) answer(body rpc.Body, err error) {
 // call that is not served. Read-only refusals come before "not supported" too.
 func unsupported(_ context.Context, r request) (rpc.Body, error) {
 	function := r.row.Function
+	// Some rows have no arguments to decode.
 	if r.row.Args != nil {
 		args := r.row.Args()
 		if err := args.DecodeXDR(xdr.NewDecoder(r.call.Payload())); err != nil {
@@ -127,11 +132,13 @@ func reference(dom *protocol.Domain) container.Ref {
 	return container.Ref{UUID: container.UUID(dom.UUID), Name: dom.Name}
 }
 
-// objectOf is how a container is named in answers.
+// objectOf is how a container is named in answers. ID is -1 for what does not run.
 func objectOf(identity container.Identity) protocol.Domain {
 	return protocol.Domain{Name: identity.Name, UUID: protocol.UUID(identity.UUID), ID: int32(identity.ID)}
 }
 
+// textOf takes an absent text for an empty one; where that differs the pointer is looked
+// at.
 func textOf(text *string) string {
 	if text == nil {
 		return ""

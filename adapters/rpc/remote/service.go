@@ -21,7 +21,8 @@ type Options struct {
 	Gatekeeper ports.Gatekeeper
 }
 
-// Service answers the calls of the three programs. It is shared by all sessions.
+// Service answers the calls of the three programs. It is shared by all sessions. It holds
+// nothing of a session: that is in Session.Data.
 type Service struct {
 	connector  ports.Connector
 	codec      ports.Codec
@@ -45,7 +46,8 @@ func New(connector ports.Connector, codec ports.Codec, options Options) *Service
 }
 
 // Start prepares a new session. It belongs into rpc.Options.Start.
-// It must run before the session's first packet is read.
+// It must run before the session's first packet is read. The connector is asked when the
+// client opens its connection, not before.
 func (s *Service) Start(session *rpc.Session) {
 	session.Data = &client{service: s, session: session}
 }
@@ -79,6 +81,7 @@ func (s served) add(family served) {
 }
 
 // remoteHandlers are the families of the remote program. A procedure must not be in two.
+// The later one would replace the earlier without a word.
 func (s *Service) remoteHandlers() served {
 	all := served{}
 	for _, family := range []served{
@@ -97,6 +100,8 @@ func (s *Service) program(number, version uint32, handlers served) rpc.Program {
 	rows := protocol.Procedures(number)
 	table := make([]*rpc.Procedure, len(rows))
 	for i := range rows {
+		// Number 0 is none, gaps in the numbers have empty rows, and events are not
+		// called.
 		if i == 0 || rows[i].Number == 0 || !rows[i].Callable() {
 			continue
 		}
@@ -127,7 +132,8 @@ func (s *Service) procedure(row *protocol.Procedure, e entry) *rpc.Procedure {
 	}
 }
 
-// quickly marks a family's handlers inline if reads are quick.
+// quickly marks a family's handlers inline if reads are quick. It changes the map that it
+// is given.
 func (s *Service) quickly(family served) served {
 	for number, e := range family {
 		e.inline = s.quick

@@ -15,7 +15,8 @@ const defaultURI = "lxc:///system"
 // told. An empty name asks the daemon to choose. Fragment and query are the
 // client's own business.
 // Of lxc there are "lxc:", "lxc:/", "lxc:///" and "lxc:///system". Names with a host are the
-// client's to connect to; one that comes here found no driver.
+// client's to connect to; one that comes here found no driver. NoConnect, code 5, is for
+// what is no name of a driver.
 func resolve(name string) (string, error) {
 	if name == "" {
 		return defaultURI, nil
@@ -24,6 +25,7 @@ func resolve(name string) (string, error) {
 	if err != nil || uri.Scheme == "" || uri.Opaque != "" || uri.Host != "" || uri.User != nil {
 		return "", noDriver(name)
 	}
+	// Only a well formed name gets here, so its scheme may be put into a path.
 	if uri.Scheme != "lxc" {
 		return "", elsewhere(uri.Scheme)
 	}
@@ -35,7 +37,8 @@ func resolve(name string) (string, error) {
 }
 
 // elsewhere refuses what another driver's daemon serves, in the words clients
-// know from a daemon that cannot reach that one: this one never tries.
+// know from a daemon that cannot reach that one: this one never tries. "qemu:///system"
+// names virtqemud-sock.
 func elsewhere(scheme string) error {
 	return &fault.Error{
 		Kind: fault.System, Area: fault.Wire, Err: syscall.ENOENT,

@@ -18,7 +18,7 @@ var APIVersion = Version{12, 5, 0}
 // See LIBVIR_VERSION_NUMBER. Parts above 999 would run into each other.
 func (v Version) Number() uint64 { return v.Major*1000000 + v.Minor*1000 + v.Micro }
 
-// String prints it with dots.
+// String prints it with dots. It is how --version shows it: 12.5.0.
 func (v Version) String() string {
 	return strings.Join([]string{
 		strconv.FormatUint(v.Major, 10), strconv.FormatUint(v.Minor, 10), strconv.FormatUint(v.Micro, 10),
@@ -33,6 +33,7 @@ func kernelVersion(release string) (Version, error) {
 	var parts [3]uint64
 	rest := release
 	for i := range parts {
+		// The blank stands for the end, which would else not be found.
 		length := strings.IndexFunc(rest+" ", notDigit)
 		value, err := strconv.ParseUint(rest[:length], 10, 32)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 // sources lists the tables with the prefix of their Go names. Remote comes
 // first: the other programs use its types.
 // The prefix keeps names of programs apart that share a package.
+// Each is tables/FILE.txt. The order of the others has no meaning.
 var sources = []struct{ file, prefix string }{
 	{"remote", ""}, {"message", ""}, {"lxc", "Lxc"}, {"qemu", "Qemu"}, {"admin", "Admin"},
 }
@@ -28,6 +29,7 @@ func main() {
 
 // run reads the tables in one directory and writes Go into another. A table that cannot be
 // used ends it; what was written before stays, and the comparison of make check shows it.
+// The first table is every other one's parent; its own parent is nil.
 func run(in, out string) error {
 	var remote *table
 	for _, source := range sources {
@@ -50,6 +52,7 @@ func run(in, out string) error {
 // of messages per table.
 // FAMILY is the object a message is about: remote_gen.go, remote_domain_gen.go and so on.
 // Text that is no Go is an error here, not a file.
+// Files are written in no particular order: none depends on another.
 func writeTable(t *table, out string) error {
 	files := map[string]*bytes.Buffer{}
 	emitTable(file(files, t.name, false), t)

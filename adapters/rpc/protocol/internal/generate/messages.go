@@ -8,6 +8,8 @@ import (
 
 // emitStruct writes one message: type, encoder, decoder.
 // All types are resolved before anything is written, so an error leaves nothing half done.
+// Messages keep the order of the table, so a change of one line changes one place.
+// The name on the wire stands in the comment, for people who compare with a capture.
 func emitStruct(b *bytes.Buffer, t *table, s structure) error {
 	name := t.prefix + typeName(s.name)
 	fields := make([]*typ, len(s.fields))
@@ -29,6 +31,8 @@ func emitStruct(b *bytes.Buffer, t *table, s structure) error {
 
 // emitEncoder writes AppendXDR: the fields in their order, each checked against its
 // maximum before it is written.
+// A maximum that is exceeded is an error here and not at the other end, which would
+// hang up on the whole connection.
 func emitEncoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	fmt.Fprintf(b, "// AppendXDR implements Message.\nfunc (m *%s) AppendXDR(b []byte) ([]byte, error) {\n", name)
 	for _, f := range fields {
@@ -45,6 +49,7 @@ func emitEncoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 
 // fallible: numbers cannot exceed anything. A message without other fields declares no
 // error, which the compiler would complain of.
+// Arrays and bytes of fixed length have as many as their type says.
 func fallible(t *typ) bool {
 	switch t.kind {
 	case number, choice, fixed, array:
@@ -59,6 +64,7 @@ func fallible(t *typ) bool {
 const orReturn = "; err != nil {\nreturn b, err\n}\n"
 
 // encode writes the statements that append v, an expression of type t.
+// Booleans before optional values are one unit, as XDR has them (RFC 4506, 4.19).
 func encode(b *bytes.Buffer, t *typ, v string) {
 	switch t.kind {
 	case number:
@@ -85,6 +91,7 @@ func encode(b *bytes.Buffer, t *typ, v string) {
 }
 
 // pointee spells what v points to; methods need no dereference.
+// Go takes the address by itself for AppendXDR and DecodeXDR.
 func pointee(t *typ, v string) string {
 	if t.kind == message {
 		return v
@@ -93,6 +100,7 @@ func pointee(t *typ, v string) string {
 }
 
 // encodeNumber: what is smaller than a unit takes a whole one; signs are kept.
+// XDR has no numbers smaller than four bytes (RFC 4506, 4.1).
 func encodeNumber(b *bytes.Buffer, t *typ, v string) {
 	switch t.name {
 	case "i8", "i16":
@@ -106,6 +114,7 @@ func encodeNumber(b *bytes.Buffer, t *typ, v string) {
 
 // encodeList writes the number and then each element. Room is made once, by what
 // elements usually take; chars have a function of their own.
+// The count comes first (RFC 4506, 4.13) and is checked against the declared maximum.
 func encodeList(b *bytes.Buffer, t *typ, v string) {
 	fmt.Fprintf(b, "if b, err = xdr.AppendCount(b, len(%s), %s)%s", v, t.limit, orReturn)
 	if t.elem.name == "i8" {
@@ -132,6 +141,7 @@ func emitDecoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 
 // decode writes the statements that fill v. What may be absent is reset first, as a
 // message may be used again.
+// Everything that is allocated is bounded by the bytes that are there or by a maximum.
 func decode(b *bytes.Buffer, t *typ, v string) {
 	switch t.kind {
 	case number:
@@ -158,6 +168,7 @@ func decode(b *bytes.Buffer, t *typ, v string) {
 }
 
 // decodeNumber: a unit that holds more than fits is cut, as C peers do.
+// Refusing it would refuse what the original takes.
 func decodeNumber(b *bytes.Buffer, t *typ, v string) {
 	switch t.name {
 	case "i8", "i16", "u8", "u16":
@@ -169,6 +180,7 @@ func decodeNumber(b *bytes.Buffer, t *typ, v string) {
 
 // decodeList allocates what Count allows: no more elements than the declared maximum,
 // and than the bytes left can hold at the fewest bytes of one.
+// An empty list becomes nil, so a message that is used again keeps nothing of before.
 func decodeList(b *bytes.Buffer, t *typ, v string) {
 	if t.elem.name == "i8" {
 		fmt.Fprintf(b, "%s = d.CharList(%s)\n", v, t.limit)

@@ -6,6 +6,8 @@ import (
 )
 
 // spellings holds the words that Go writes in another way than with one capital.
+// The keys are whole words in small letters. A word that is missing here still gives
+// valid Go, only of a shape that linters complain of.
 var spellings = map[string]string{
 	"id": "ID", "xml": "XML", "uuid": "UUID", "uri": "URI", "cpu": "CPU", "os": "OS", "mac": "MAC", "ip": "IP",
 	"acl": "ACL", "nmi": "NMI", "pm": "PM", "fd": "FD", "fds": "FDs", "io": "IO", "iothread": "IOThread",
@@ -18,6 +20,7 @@ var spellings = map[string]string{
 // goName joins the words of a name, which are separated by underscores or by a
 // capital after a small letter.
 // domain_get_xml_desc becomes DomainGetXMLDesc, callbackID CallbackID.
+// Two names that become the same would not compile, so nothing has to look for them.
 func goName(name string) string {
 	var b strings.Builder
 	for _, word := range splitWords(name) {
@@ -32,6 +35,7 @@ func goName(name string) string {
 }
 
 // "domain_get_xml_desc" has four words, "callbackID" two, "STRING_MAX" two.
+// A run of capitals is one word: only the change from a small letter to one counts.
 func splitWords(name string) []string {
 	var words []string
 	for _, part := range strings.Split(name, "_") {
@@ -51,13 +55,17 @@ func splitWords(name string) []string {
 
 // typeName drops the marker of what cannot be absent: in Go that is the rule.
 // nonnull_domain becomes Domain; domain, which may be absent, becomes *Domain.
+// The marker is the protocol's: "nonnull_domain" is a domain, "domain" a pointer to one.
 func typeName(name string) string { return goName(strings.TrimPrefix(name, "nonnull_")) }
 
 // constName makes StringMax of STRING_MAX.
+// Names of constants come in capitals, which goName would keep.
 func constName(name string) string { return goName(strings.ToLower(name)) }
 
 // family is the object a message is about; each family has a file.
 // Files would be too long to be read otherwise: the remote program has 700 messages.
+// The words are those with which names of the remote program begin. What begins
+// otherwise, or is part of many messages, is an object.
 func family(name string) string {
 	if strings.HasPrefix(name, "nonnull_") {
 		return "objects"

@@ -36,6 +36,7 @@ func emitTable(b *bytes.Buffer, t *table) {
 
 // The last word of a member is its name in Go, behind that of the type: AUTH_POLKIT of
 // auth_type becomes AuthTypePolkit.
+// Values are numbers of 32 bits, whatever the table says of them: Go checks that.
 func emitEnum(b *bytes.Buffer, t *table, e enum) {
 	name := t.prefix + typeName(e.name)
 	fmt.Fprintf(b, "// %s is %s on the wire.\ntype %s int32\n\n// Values of %s.\nconst (\n", name, e.name, name, name)
@@ -48,6 +49,7 @@ func emitEnum(b *bytes.Buffer, t *table, e enum) {
 
 // serves, access and needs are the values of the keys "served", "readonly" and "needs" as
 // the Go constants of package protocol. What serves does not list is a sibling daemon.
+// A sibling is named by its program: "network" is the virtual network daemon.
 var serves = map[string]string{
 	"lxc": "ByDriver", "daemon": "ByDaemon", "daemon+lxc": "ByBoth", "none": "ByNobody", "event": "ByEvent",
 }
@@ -56,6 +58,8 @@ var serves = map[string]string{
 var access = map[string]string{"yes": "Allowed", "no": "Refused", "cond": "Conditional"}
 
 // needs is of the key "needs"; the zero value is Opened.
+// Nothing is for what clients ask before they have authenticated, Authenticated for
+// what they ask before the driver is opened.
 var needs = map[string]string{"nothing": "Nothing", "auth": "Authenticated", "open": "Opened"}
 
 // emitProc writes one row. Fields with their zero value are left out, which keeps the
@@ -96,12 +100,15 @@ func emitProc(b *bytes.Buffer, t *table, p proc) {
 }
 
 // named: "-" stands for no message.
+// A procedure without arguments has "-"; a key that is absent means the same.
 func named(message string) bool { return message != "" && message != "-" }
 
 // factory is the Go expression that makes an empty message.
+// The prefix is this table's: arguments and returns of a program are its own messages.
 func (t *table) factory(message string) string { return "of[" + t.prefix + typeName(message) + "]" }
 
 // acl separates permissions by spaces, as access rules are split by fields.
+// "domain:start,domain:write" in a table is "domain:start domain:write" in Go.
 func acl(list string) string {
 	return fmt.Sprintf("%q", strings.ReplaceAll(list, ",", " "))
 }

@@ -11,6 +11,7 @@ import (
 
 // A table is one parsed file.
 // Items keep the order of the file, which is the order of what is generated.
+// A table is filled by load and only read afterwards, but for open.
 type table struct {
 	name, prefix string
 	consts       []constant
@@ -33,6 +34,7 @@ type enum struct {
 }
 
 // structure is a struct line: a message, or a part of messages.
+// Fields are in the order of the wire.
 type structure struct {
 	name   string
 	fields []field
@@ -42,12 +44,14 @@ type structure struct {
 type field struct{ name, typ string }
 
 // proc is a proc line.
+// Keys that are absent have a meaning, so they stay a map until they are written.
 type proc struct {
 	number, name string
 	keys         map[string]string
 }
 
 // load reads one table. Its errors name the file and the line.
+// Lines do not depend on their order within a table, but for that of the fields.
 func load(path, name, prefix string, parent *table) (*table, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -71,6 +75,7 @@ func load(path, name, prefix string, parent *table) (*table, error) {
 }
 
 // parse takes the words of one line; README.md beside the tables describes them.
+// Empty lines and those that begin with # mean nothing.
 func (t *table) parse(words []string) error {
 	if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 		return nil
@@ -95,6 +100,8 @@ func (t *table) parse(words []string) error {
 }
 
 // const STRING_MAX 4194304
+//
+// A constant is the number of a program or version, or the maximum of a type.
 func (t *table) parseConst(name string, words []string) error {
 	if len(words) != 3 {
 		return fmt.Errorf("want const NAME VALUE")
@@ -104,6 +111,8 @@ func (t *table) parseConst(name string, words []string) error {
 }
 
 // type uuid = opaque[16]
+//
+// An alias has no Go type of its own, but for uuid.
 func (t *table) parseType(name string, words []string) error {
 	if len(words) != 4 || words[2] != "=" {
 		return fmt.Errorf("want type NAME = TYPE")
@@ -113,6 +122,8 @@ func (t *table) parseType(name string, words []string) error {
 }
 
 // enum auth_type: AUTH_NONE=0 AUTH_SASL=1 AUTH_POLKIT=2
+//
+// An enum without members is taken: its type exists on the wire.
 func (t *table) parseEnum(name string, words []string) error {
 	e := enum{name: name}
 	for _, word := range words {
@@ -127,6 +138,8 @@ func (t *table) parseEnum(name string, words []string) error {
 }
 
 // struct nonnull_domain: name:nonnull_string uuid:uuid id:i32
+//
+// Two of one name are refused: the second would quietly win in byName.
 func (t *table) parseStruct(name string, words []string) error {
 	s := structure{name: name}
 	for _, word := range words {
@@ -154,6 +167,7 @@ var values = map[string][]string{
 }
 
 // check refuses what the table's author cannot have meant.
+// Numbers of procedures have 31 bits on the wire, signs not counted.
 func (p *proc) check() error {
 	if _, err := strconv.ParseUint(p.number, 10, 31); err != nil {
 		return fmt.Errorf("%q is no procedure number", p.number)
@@ -174,6 +188,8 @@ func (p *proc) check() error {
 }
 
 // proc 66 auth_list priority=high readonly=yes needs=nothing served=daemon args=- ret=auth_list_ret
+//
+// A key that stands twice counts where it stands last.
 func (t *table) parseProc(words []string) error {
 	if len(words) < 4 {
 		return fmt.Errorf("want proc NUMBER NAME and keys")

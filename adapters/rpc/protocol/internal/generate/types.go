@@ -7,6 +7,7 @@ import (
 )
 
 // kind is what a type is on the wire, which decides the statements that carry it.
+// Strings, bytes and lists have a maximum (MAX), fixed ones a length (N).
 type kind int
 
 const (
@@ -34,6 +35,7 @@ type typ struct {
 	hint  int // usual bytes on the wire, for growing a buffer once
 }
 
+// Everything takes whole units of four bytes (RFC 4506, 3), also a number of one.
 var numbers = map[string]typ{
 	"i8": {goes: "int8", min: 4}, "u8": {goes: "uint8", min: 4},
 	"i16": {goes: "int16", min: 4}, "u16": {goes: "uint16", min: 4},
@@ -42,11 +44,13 @@ var numbers = map[string]typ{
 }
 
 // usualText is what a string is guessed to hold when a buffer is grown.
+// A wrong guess costs a second growth of the buffer, nothing else.
 const usualText = 16
 
 // resolve turns the notation of a type into a typ.
 // The notation is described in README.md beside the tables. T? binds last: string<9>? is an
 // optional string.
+// The result is new for each use, so a caller may change it.
 func (t *table) resolve(notation string) (*typ, error) {
 	if inner, ok := strings.CutSuffix(notation, "?"); ok {
 		elem, err := t.resolve(inner)
@@ -69,6 +73,7 @@ func (t *table) resolve(notation string) (*typ, error) {
 }
 
 // cutBound takes "T<MAX>" apart into T and MAX, with the brackets it is given.
+// ok is false for a notation without these brackets.
 func cutBound(notation, open, end string) (base, bound string, ok bool) {
 	inner, ok := strings.CutSuffix(notation, end)
 	if !ok {
@@ -78,6 +83,7 @@ func cutBound(notation, open, end string) (base, bound string, ok bool) {
 }
 
 // resolveCounted: lists of i8 are bytes in Go, though each is a unit on the wire.
+// min is the count alone: an empty list is one.
 func (t *table) resolveCounted(base, bound string) (*typ, error) {
 	limit, err := t.limit(bound)
 	if err != nil {
@@ -104,6 +110,7 @@ func (t *table) resolveCounted(base, bound string) (*typ, error) {
 }
 
 // resolveFixed: opaque[N] is padded once, i8[N] takes a unit for each element.
+// N is a number here: no table bounds an array by a constant.
 func (t *table) resolveFixed(base, bound string) (*typ, error) {
 	n, err := strconv.Atoi(bound)
 	if err != nil {
@@ -121,6 +128,8 @@ func (t *table) resolveFixed(base, bound string) (*typ, error) {
 
 // resolveName looks a name up in this table and then in its parent, whose prefix its
 // types keep. uuid is the one alias with a Go type of its own.
+// The type of typed parameters is written by hand, since its value depends on a number
+// before it; 12 bytes are an empty name, a type and the smallest value.
 func (t *table) resolveName(name string) (*typ, error) {
 	if name == "typed_param" {
 		return &typ{kind: message, goes: "TypedParam", min: 12, hint: 16 + usualText}, nil
@@ -148,6 +157,7 @@ func (t *table) resolveName(name string) (*typ, error) {
 
 // resolveStruct adds up what the fields take. A message within itself is refused: no
 // table has one, and its decoder could be made to use up the stack.
+// open holds those that are being resolved, from the outermost on.
 func (t *table) resolveStruct(s structure) (*typ, error) {
 	if t.open[s.name] {
 		return nil, fmt.Errorf("%s contains itself: its decoder could be made to recurse without end", s.name)
@@ -168,6 +178,7 @@ func (t *table) resolveStruct(s structure) (*typ, error) {
 
 // limit is the Go expression of a bound: a number, or the constant of a table.
 // A maximum that is neither would become Go that does not compile, far from the line.
+// Own constants come before those of the parent.
 func (t *table) limit(bound string) (string, error) {
 	for _, c := range t.consts {
 		if c.name == bound {
