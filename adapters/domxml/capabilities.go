@@ -13,6 +13,8 @@ import (
 // lines are part of the form. No security driver and no IOMMU is ever claimed.
 // It cannot fail: what facts do not tell is left out or 0.
 // Nothing in it depends on what runs, so the same facts give the same text.
+//
+// Clients ask for it to learn which architectures they may write into a document.
 func (c *Codec) Capabilities(facts *host.Facts) string {
 	var b strings.Builder
 	b.WriteString("<capabilities>\n\n")
@@ -103,6 +105,7 @@ func cellNode(facts *host.Facts, cell *host.Cell) *node {
 	return n.add(cpus)
 }
 
+// Sizes are in KiB, counts in pages: <pages unit='KiB' size='4'>1019</pages>.
 func pageNode(kib, count uint64) *node {
 	return leaf("pages", number(count), "unit", "KiB", "size", number(kib))
 }

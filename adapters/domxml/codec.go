@@ -44,6 +44,7 @@ var _ ports.Codec = (*Codec)(nil)
 
 // New returns a codec for a host. Of entropy is taken what documents leave out:
 // the uuid, and an address for each interface without one.
+// Both are kept; options are taken as they are, also when they are empty.
 func New(entropy ports.Entropy, options Options) *Codec {
 	return &Codec{entropy: entropy, options: options}
 }
@@ -87,8 +88,8 @@ func (c *Codec) Parse(document string) (*container.Definition, error) {
 
 // ParseStored is Parse that watches what is drawn. What was drawn is told with an
 // error, too.
-// The store saves a document again of which something was drawn, or it would be
-// another container after the next start of the daemon.
+// A stored document of which something was drawn has to be saved again, or it would
+// be another container after the next start of the daemon.
 func (c *Codec) ParseStored(document string) (*container.Definition, ports.Drawn, error) {
 	watched := &watchedEntropy{Entropy: c.entropy}
 	def, err := New(watched, c.options).Parse(document)
@@ -96,6 +97,7 @@ func (c *Codec) ParseStored(document string) (*container.Definition, ports.Drawn
 }
 
 // watchedEntropy notes what was asked of it.
+// It lives for one document, so it needs no lock.
 type watchedEntropy struct {
 	ports.Entropy
 	drawn ports.Drawn
@@ -117,6 +119,8 @@ func (w *watchedEntropy) NewMAC() ([6]byte, error) {
 // defaults that are filled in and namespaces that are declared where they are
 // used take room, and what is stored must come back after a restart. The
 // printed form is measured before it is built a second time.
+// The measure is the stored form: what a container has in addition while it runs
+// must fit into the headroom, or its document could not be sent.
 func (c *Codec) checkPrinted(def *container.Definition) error {
 	printed := c.Format(def, ports.Format{ID: container.NoID, Inactive: true})
 	if len(printed) <= clientLimits.bytes-headroom {
@@ -132,6 +136,7 @@ func (c *Codec) checkPrinted(def *container.Definition) error {
 // without what no document can hold. Nothing in a definition is secret, so
 // how.Secure makes no difference: graphics, which alone have a password, are
 // refused.
+// Printing the same definition twice gives the same bytes.
 func (c *Codec) Format(def *container.Definition, how ports.Format) string {
 	return render(c.tree(def, how), 0)
 }

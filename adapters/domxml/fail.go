@@ -27,6 +27,7 @@ func unsupported(format string, args ...any) error {
 
 // internal is for what clients know as an internal error although the document is
 // to blame.
+// It is no mistake of this program, and is used for nothing else here.
 func internal(format string, args ...any) error {
 	return fault.New(fault.Internal, fault.API, format, args...)
 }
@@ -38,6 +39,7 @@ func badStructure(format string, args ...any) error {
 }
 
 // badAttr is for an attribute whose value is none of the words that exist.
+// owner is the element that has the attribute.
 func badAttr(owner *node, name, value string) error {
 	return badStructure("Invalid value for attribute '%s' in element '%s': '%s'.", name, owner.local, value)
 }
@@ -59,6 +61,7 @@ func nameless() error { return &fault.Error{Kind: fault.NoName, Area: fault.API}
 
 // sourceless and targetless carry only the detail, too: the other end of the
 // device, by which its author finds it.
+// An empty detail is fine.
 func sourceless(target string) error {
 	return &fault.Error{Kind: fault.NoSource, Area: fault.API, Text: target}
 }
@@ -77,7 +80,7 @@ const maxShown = 2048
 
 // brief cuts the text of a refusal that repeats what a document holds: values
 // may be megabytes, errors go into logs and back to the client.
-// It is called where refusals leave this package, not where they are made.
+// Those of the scanner are cut where they are made, see illFormed.
 func brief(err error) error {
 	var e *fault.Error
 	if !errors.As(err, &e) || len(e.Text) <= maxShown {
@@ -98,6 +101,8 @@ func clip(text string) string {
 }
 
 // maxShownLine is how much of a source line an error quotes.
+// A document that was written without line ends is one line of up to 4 MiB: more would
+// hide the message around it.
 const maxShownLine = 512
 
 // illFormed says where a document breaks the rules of XML: label and line, the
@@ -134,6 +139,7 @@ func illFormed(label, document string, offset int, format string, args ...any) e
 
 // atLineEnd holds at the end of the document too: what is missing there is
 // missed in the last line that has something in it.
+// It is asked for bytes, so a line end of two bytes is two of them.
 func atLineEnd(document string, at int) bool {
 	return at == len(document) || document[at] == '\n' || document[at] == '\r'
 }

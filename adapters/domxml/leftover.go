@@ -36,6 +36,7 @@ func leftovers(n *node) []device.Leftover {
 
 // collector walks one owner. What is found in a device that is an owner itself is
 // not its business.
+// What is found is in the order of the tree, attributes before children.
 type collector struct{ found []device.Leftover }
 
 // walk goes into elements that were taken: their own leftovers have a place in
@@ -86,6 +87,7 @@ func (c *collector) attributes(n *node, path string) {
 }
 
 // join adds one step to a path; the first of a name needs no number.
+// "initarg" and 2 below "os" give "os/initarg[2]", and with 0 "os/initarg".
 func join(path, name string, index int) string {
 	if index > 0 {
 		name += "[" + strconv.Itoa(index) + "]"
@@ -97,6 +99,7 @@ func join(path, name string, index int) string {
 }
 
 // restorer puts leftovers back below their owner.
+// One serves one owner.
 type restorer struct {
 	// fixed are the children a parent had of fields, by name.
 	fixed map[*node]map[string][]*node
@@ -137,6 +140,7 @@ func (r *restorer) adopt(parent *node, text string) {
 }
 
 // resolve follows a path down from n; nil if it leads nowhere.
+// An empty path is the owner itself.
 func (r *restorer) resolve(n *node, path string) *node {
 	for path != "" && n != nil {
 		var step string

@@ -20,6 +20,8 @@ import (
 // result is zero. How much a definition holds in all is not looked at.
 // The limits here are lower than those of documents: what is accepted must fit into a
 // definition beside everything else.
+//
+// Setting it twice replaces the first: that is the caller's business.
 func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, error) {
 	n, err := parseTree(metadataLabel, text, metadataLimits)
 	if err != nil {
@@ -45,6 +47,7 @@ func (c *Codec) Metadata(text, prefix, namespace string) (container.Metadata, er
 }
 
 // maxPrefix bounds a prefix, in bytes: it is repeated for each element.
+// Names of a few hundred bytes would make a small element a large one.
 const maxPrefix = 256
 
 // checkPrefix makes sure that prefix and namespace can be written down.
@@ -72,6 +75,7 @@ func isName(text string) bool {
 // fails where the prefix is declared for something else, and where an element
 // has a prefix that nobody declared.
 // On failure n is half changed: the caller throws it away.
+// Text and comments have no namespace.
 func inject(n *node, prefix, namespace string) bool {
 	if n.kind != element {
 		return true

@@ -3,7 +3,7 @@ package domxml
 import "strings"
 
 // nodeKind says what a node is; most are elements.
-// Text, comments and instructions are kept only inside of what is a leftover.
+// Comments and instructions are kept only inside of leftovers and metadata.
 type nodeKind uint8
 
 const (
@@ -47,6 +47,7 @@ func el(name string, pairs ...string) *node {
 }
 
 // leaf makes an element that holds content, empty if content is.
+// Pairs are those of el.
 func leaf(name, content string, pairs ...string) *node {
 	n := el(name, pairs...)
 	n.setText(content)
@@ -61,6 +62,7 @@ func (n *node) add(kids ...*node) *node {
 }
 
 // setText replaces everything inside n.
+// An empty text leaves no child, so that the element is printed as an empty one.
 func (n *node) setText(content string) {
 	n.kids = nil
 	if content != "" {
@@ -69,6 +71,7 @@ func (n *node) setText(content string) {
 }
 
 // set changes the attribute of the name where it stands, or adds it at the end.
+// The name is compared as it is spelled, prefix included.
 func (n *node) set(name, value string) {
 	for i := range n.attrs {
 		if n.attrs[i].name == name {
@@ -126,6 +129,7 @@ func (n *node) pick(name string) string {
 }
 
 // find returns the first child of the name without taking it.
+// It makes chains possible: a child of an element that is not there is not there.
 func (n *node) find(name string) *node {
 	if n == nil {
 		return nil

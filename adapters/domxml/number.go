@@ -16,6 +16,7 @@ import (
 // fallback is the number of bytes in a unit when none is written. Digits alone
 // are a number: no sign, no blanks. Kinds BadDefinition for the number,
 // InvalidArgument for the unit, Overflow for the product.
+// The product is computed in 128 bits, so no size wraps around to a small one.
 func scaled(value, unit, where string, fallback, limit uint64) (uint64, error) {
 	number, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {
@@ -72,7 +73,8 @@ const (
 )
 
 // memory takes the unit of n and returns its size in KiB, rounded up.
-// Kinds are those of scaled. Rounding up keeps 1 byte from becoming no limit.
+// Kinds are those of scaled. Rounding up keeps a few bytes from becoming 0. limit is in
+// bytes, as for scaled.
 func memory(n *node, where string, limit uint64) (uint64, error) {
 	size, err := scaled(n.content(), n.pick("unit"), where, kib, limit)
 	if err != nil {
@@ -90,12 +92,15 @@ const maxCPU = 16384
 
 // maxCPUList bounds the list itself, in bytes: every number once, with room to
 // spare. Each part may name all processors, so a list is not read for free.
+// Within it there is room for 16384 parts like "0-16383,".
 const maxCPUList = 8 * maxCPU
 
 // cpuList reads a list like "0-3,^2,8" (cpuset(7) has the same format but for
 // the caret) and returns its canonical form "0-1,3,8": ascending, neighbours
 // joined. Parts count in their order, so "^2,0-3" takes nothing away. A list of
 // nothing is refused otherwise than one that cannot be read.
+// Kinds are InvalidArgument for what cannot be read and UnsupportedConfig for an
+// empty set, each with the text that clients know.
 func cpuList(list string) (string, error) {
 	wrong := fault.New(fault.InvalidArgument, fault.Host, "Failed to parse bitmap '%s'", list)
 	if len(list) > maxCPUList {

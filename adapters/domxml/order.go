@@ -47,6 +47,7 @@ var orders = map[string]map[string]int{
 const characterOrder = "source protocol log target * alias address"
 
 // featureNames are the features that exist, in printing order.
+// Reading refuses any other, so a new one has to be added here first.
 const featureNames = `acpi apic pae hap viridian privnet hyperv kvm pvspinlock capabilities pmu vmport gic smm ioapic hpt
 	vmcoreinfo htm nested-hv msrs ccf-assist xen cfpc sbbc ibs tcg async-teardown ras ps2 aia`
 
@@ -66,6 +67,8 @@ var attributeOrders = map[string]map[string]int{
 }
 
 // rank numbers names in their order. Without others in it, those come last.
+// Names are separated by blanks or line ends. No name should stand twice: the last
+// place would count.
 func rank(names string) map[string]int {
 	ranks := map[string]int{}
 	for i, name := range strings.Fields(names) {
@@ -105,6 +108,7 @@ func (n *node) arrange(path string) {
 }
 
 // place is the rank of a name, known or not.
+// Names that are not known share a rank and so keep their order among themselves.
 func place(ranks map[string]int, name string) int {
 	if at, ok := ranks[name]; ok {
 		return at

@@ -10,6 +10,7 @@ import (
 	"virtlxcd/domain/fault"
 )
 
+// Both keep a document of a client without rights from costing much.
 const (
 	// explained is up to which size a document in which Peek finds no identity is
 	// parsed for the sake of a precise answer.
@@ -62,6 +63,7 @@ func peek(document string) (name string, uuid container.UUID, hasUUID bool, err 
 }
 
 // readUUID takes an empty element for none: the uuid is to be made up then.
+// Digits may be written with or without hyphens, as container.ParseUUID takes them.
 func readUUID(text string) (uuid container.UUID, has bool, err error) {
 	if text == "" {
 		return uuid, false, nil

@@ -10,6 +10,8 @@ import (
 // white space there would be content. Metadata is printed as it was always
 // printed, with double quotes and as little escaped as possible.
 
+// A carriage return is escaped everywhere, as readers turn it into a newline. A single
+// quote needs no escape between double ones, nor a double one in text.
 var (
 	escapeText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "'", "&apos;", `"`, "&quot;", "\r", "&#13;")
 	// A reader turns plain white space in attributes into blanks.
@@ -46,7 +48,7 @@ func (p *printer) block(n *node, level int) {
 	p.WriteByte('\n')
 }
 
-// Levels are two blanks deep, which text editors of clients have come to expect.
+// Levels are two blanks deep, as clients of the interface know it.
 func (p *printer) indent(level int) {
 	for range level {
 		p.WriteString("  ")
@@ -71,6 +73,7 @@ func (p *printer) node(n *node, level int) {
 }
 
 // instruction prints <?target text?>; what is in it is never escaped.
+// "?>" cannot be in it: it ends there when it is read.
 func (p *printer) instruction(n *node) {
 	p.WriteString("<?" + n.name)
 	if n.text != "" {
@@ -80,6 +83,7 @@ func (p *printer) instruction(n *node) {
 }
 
 // element prints an element without children as an empty one.
+// Children of mixed content are printed inline; all others get lines of their own.
 func (p *printer) element(n *node, level int) {
 	p.WriteString("<" + n.name)
 	for i := range n.attrs {
@@ -135,6 +139,7 @@ func (p *printer) attr(a *attr) {
 	p.WriteString(quote)
 }
 
+// Inside of metadata, quotes stay as they are.
 func (p *printer) text(content string) {
 	escape := escapeText
 	if p.double {
@@ -146,6 +151,7 @@ func (p *printer) text(content string) {
 // clean leaves out what no document can hold, so that a text that was set
 // without a document (a description, say) cannot make one that nobody can read
 // again. Bytes that are not UTF-8 become U+FFFD.
+// The check for a clean text comes first, as almost every text is.
 func clean(text string) string {
 	if utf8.ValidString(text) && strings.IndexFunc(text, illegal) < 0 {
 		return text
@@ -162,6 +168,7 @@ func clean(text string) string {
 func illegal(r rune) bool { return !legal(r) }
 
 // mixed elements have text directly in them.
+// Blank text counts as well: tidy has removed what is layout only.
 func (n *node) mixed() bool {
 	for _, kid := range n.kids {
 		if kid.kind == text {

@@ -30,6 +30,9 @@ type reader struct {
 // Metadata comes after everything that may still look at the tree by name.
 // The tree is changed and belongs to the definition's reader from here on. With an
 // error there is no definition, however far reading came.
+//
+// Parse calls it with live false, so that a document taken from a running container
+// defines one that is off; ParseStatus calls it with live true.
 func (c *Codec) read(root *node, live bool) (*container.Definition, error) {
 	if err := checkRoot(root.name); err != nil {
 		return nil, brief(err)
@@ -78,6 +81,8 @@ func (r *reader) identity() error {
 
 // kinds are the hypervisors that a document may name at all. Which of them runs
 // here is decided with the architecture.
+// They are libvirt's (virDomainVirtType). Another name is a mistake, one of these but
+// lxc a document for somebody else.
 var kinds = strings.Fields("qemu kqemu kvm xen lxc uml openvz test vmware hyperv vbox phyp parallels bhyve vz hvf")
 
 // The id is taken and forgotten: ParseStatus, which alone needs it, reads it itself.
@@ -207,6 +212,7 @@ func (r *reader) resource() error {
 }
 
 // texts reads what is there for people only; empty is as good as absent.
+// Line ends in the title are refused by check, in the description they are fine.
 func (r *reader) texts() error {
 	r.def.Title = r.root.word("title")
 	r.def.Description = r.root.word("description")

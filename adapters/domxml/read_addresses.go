@@ -43,6 +43,7 @@ func parseAddress(n *node) (device.Address, error) {
 }
 
 // family is how documents call the family of an address; mapped IPv4 is IPv6.
+// It is the word in the attribute of that name.
 func family(ip netip.Addr) string {
 	if ip.Is6() {
 		return "ipv6"
@@ -109,6 +110,7 @@ func parseRoute(n *node) (device.Route, error) {
 // routeNumbers reads what is a number. How long a prefix may be depends on the
 // family, which is checked later.
 // A metric of 0 would be printed as none, so it is refused instead of changed.
+// Both attributes may be missing: the prefix is then -1, the metric 0.
 func routeNumbers(n *node, route *device.Route) error {
 	if prefix, written := n.take("prefix"); written {
 		value, err := strconv.ParseUint(prefix, 10, 31)

@@ -11,6 +11,7 @@ import (
 // Where one would do something for the container, start is told of it as
 // unserved; sound cards and the like never did anything here.
 
+// The words are those of formatdomain; others are mistakes, whoever runs the container.
 var (
 	diskKinds   = strings.Fields("block file dir network volume nvme vhostuser vhostvdpa")
 	diskDevices = strings.Fields("disk cdrom floppy lun")
@@ -23,8 +24,8 @@ var (
 )
 
 // disk checks one <disk> (formatdomain, "Hard drives, floppy disks, CDROMs").
-// CD-ROMs are read-only and are printed so. A drive without a medium is fine for those
-// that can be opened, not for a disk.
+// CD-ROMs are read-only and are printed so. A drive may be without a medium, a disk needs
+// a source.
 func (r *reader) disk(n *node) error {
 	setDefault(n, "type", "file")
 	setDefault(n, "device", "disk")
@@ -76,6 +77,7 @@ func guessBus(n, target *node) error {
 
 // drives are the buses whose disks get a drive address: how many units a bus
 // has, and how many buses a controller.
+// The numbers are those of the controllers that libvirt assumes.
 var drives = map[string]struct{ units, buses int }{"ide": {2, 2}, "scsi": {7, 1}, "sata": {6, 1}, "fdc": {2, 1}}
 
 // addDrive gives the disk its place on a controller, counted from its name:
@@ -151,6 +153,7 @@ func checkDisks(devices *node) error {
 }
 
 // diskPath is what an error says of a disk; empty for kinds without one source.
+// It is the source as written, not looked for on the host.
 func diskPath(n *node) string { return n.find("source").get(diskSource[n.get("type")]) }
 
 // addControllers numbers the controllers, each kind from 0 or on from the highest
@@ -199,18 +202,20 @@ func addControllers(devices *node) error {
 }
 
 // hostDeviceKinds are the types of a host device of mode subsystem.
+// Others are mistakes.
 var hostDeviceKinds = strings.Fields("usb pci scsi scsi_host mdev")
 
 // hostDeviceParts are the types of mode capabilities: what names the device, and
 // what errors call it.
+// "misc" names a character device, "storage" a block device, "net" a link.
 var hostDeviceParts = map[string]struct{ element, noun string }{
 	"misc": {"char", "character"}, "storage": {"block", "block"}, "net": {"interface", "net"},
 }
 
 // hostDevice checks one <hostdev>: of mode subsystem a device that is handed over,
 // of mode capabilities a node or link of the host.
-// Both modes are stored and stop a start. Which type is missing or wrong is told before
-// what the source lacks, as far as both depend on each other.
+// Both modes are stored and stop a start.
+// A mode that is not written is subsystem, with the checks of that.
 func (r *reader) hostDevice(n *node) error {
 	mode, written := n.attr("mode")
 	if written && mode != "subsystem" && mode != "capabilities" {
@@ -247,7 +252,7 @@ func (r *reader) input(*node) error {
 	return internal("Input devices are not supported by this virtualization driver.")
 }
 
-// The text is the one that others have for a container: no video device is its default.
+// A video device without a model gets the same text.
 func (r *reader) graphics(*node) error {
 	return internal("missing video model and cannot determine default")
 }

@@ -36,6 +36,7 @@ func backend(n *node) error {
 // the place among the consoles.
 // Without a target it is of type lxc. A console of a kind that cannot be started is
 // refused by start, not here.
+// A second console of target type serial is refused: the first alone may stand for a port.
 func (r *reader) console(n *node) error {
 	n.taken = true
 	if err := backend(n); err != nil {
@@ -81,9 +82,11 @@ func (r *reader) terminal(n *node, c *device.Console) {
 
 // character is a serial or parallel port: carried along. Its port number is
 // filled in when all are known.
+// Without a target it gets one there.
 func (r *reader) character(n *node) error { return backend(n) }
 
 // channel needs to say what it is inside; nothing here does anything with it.
+// The backend is checked after the target, since of two mistakes that is the first.
 func (r *reader) channel(n *node) error {
 	if n.find("target").get("type") == "" {
 		return bad("target type must be specified for channel device")

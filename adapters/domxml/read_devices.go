@@ -28,6 +28,7 @@ var deviceReaders = map[string]func(*reader, *node) error{
 }
 
 // deviceNames are the children of devices that may have an alias.
+// They are those with a place in printing order.
 var deviceNames = orders["domain/devices"]
 
 // devices reads <devices> in its order. An element in a namespace is none of these
@@ -35,6 +36,7 @@ var deviceNames = orders["domain/devices"]
 // together, when all are known.
 // Aliases are names of what runs, so they are dropped from every device unless the
 // document is live.
+// The emulator is filled in even without the element, as clients expect one.
 func (r *reader) devices() error {
 	n := r.root.one("devices")
 	r.def.Emulator = n.word("emulator")
@@ -87,6 +89,8 @@ var (
 // access mode for the root that start added, and gets none.
 // Kinds that cannot be mounted here are stored and stop a start. What it is missing is
 // told by the end that is there: the source without a target, the target without a source.
+// That the element <readonly/> is there is enough: what is in it stays a leftover.
+// Kind, access mode and driver are words; another word is badAttr's refusal.
 func (r *reader) filesystem(n *node) error {
 	n.taken = true
 	fs := device.Filesystem{Kind: device.HostDir}
@@ -128,6 +132,7 @@ func (r *reader) filesystem(n *node) error {
 // readSource takes what the kind asks for. A volume has two attributes and no
 // field: they stay where they are.
 // The unit of a RAM filesystem is KiB unless units says otherwise.
+// A kind with a directory, file or device has it in the attribute of sourceNames.
 func readSource(n *node, fs *device.Filesystem) error {
 	switch fs.Kind {
 	case device.Memory:

@@ -29,6 +29,8 @@ const automaticName = "vnet"
 // it is of one that is never started here, as ever.
 // Everything is read also of a kind that is not served, so that what is stored is in
 // normal form and its mistakes are found now.
+// The steps are in the order in which others check, as in read: the source, the
+// address, names, options, and then addresses and routes inside.
 func (r *reader) link(n *node) error {
 	n.taken = true
 	link := device.Link{Kind: "user"}
@@ -64,6 +66,7 @@ func (r *reader) link(n *node) error {
 // linkSource reads what the host end is connected to. An Ethernet link has there
 // the addresses of the host end instead.
 // Kinds that are not in linkSources keep their source as a leftover.
+// A direct link without a mode is of mode vepa. Its mode has no field and stays there.
 func (r *reader) linkSource(n *node, link *device.Link) error {
 	name, needed := linkSources[link.Kind]
 	if !needed {
@@ -90,7 +93,7 @@ func (r *reader) linkSource(n *node, link *device.Link) error {
 	return nil
 }
 
-// Routes and addresses there are the host's and need no container to make sense.
+// They are read as those inside are, with the same refusals.
 func hostSide(source *node, link *device.Link) (err error) {
 	link.HostSide.Addresses, link.HostSide.Routes, err = layer3(source)
 	return err
@@ -135,12 +138,14 @@ func parseMAC(text string) (mac device.MAC, err error) {
 }
 
 // formatMAC writes two lower-case digits for each byte.
+// That is how clients compare addresses.
 func formatMAC(mac device.MAC) string {
 	return fmt.Sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
 }
 
 // linkNames forgets a chosen name of the host end unless the document is of what
 // runs: two containers defined from one document would fight for it.
+// A name that was written by hand and begins like that is lost as well.
 func (r *reader) linkNames(n *node, link *device.Link) error {
 	link.HostName = n.one("target").pick("dev")
 	if !r.live && strings.HasPrefix(link.HostName, automaticName) {
@@ -178,7 +183,7 @@ func (r *reader) linkOptions(n *node, link *device.Link) error {
 }
 
 // layer3 takes the addresses and routes inside n.
-// Order is kept: addresses are added in it, and routes may need an earlier one.
+// Their order is kept, also in what is printed.
 func layer3(n *node) (addresses []device.Address, routes []device.Route, err error) {
 	for _, ip := range n.all("ip") {
 		address, err := parseAddress(ip)

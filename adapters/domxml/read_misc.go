@@ -151,6 +151,7 @@ func (r *reader) timers(clock *node) error {
 }
 
 // labels brings the security labels, which have no field, into normal form.
+// Only those of type none let a container start.
 func (r *reader) labels() error {
 	seen := map[string]bool{}
 	for _, n := range r.root.each("seclabel") {
@@ -235,6 +236,7 @@ func (r *reader) sharing() error {
 const sharingName = "lxc:namespace"
 
 // sharing says whether n is that element.
+// One that came with another prefix is it only after it was made anew.
 func (n *node) sharing() bool { return n.space == lxcSpace && n.name == sharingName }
 
 // sharedNames are its children, in printing order: net, ipc and uts namespaces.
@@ -258,6 +260,7 @@ func share(n *node) (*node, error) {
 }
 
 // foreign marks n and its children as declared on the root.
+// So they print without a declaration of their own.
 func foreign(n *node) *node {
 	n.space, n.local = lxcSpace, strings.TrimPrefix(n.name, "lxc:")
 	for _, kid := range n.kids {
@@ -288,6 +291,7 @@ func (r *reader) metadata() error {
 }
 
 // attached prints an element so that it stands alone.
+// The text is what Definition.Metadata holds and clients are given when they ask.
 func attached(n *node) container.Metadata {
 	n.double = true
 	return container.Metadata{Namespace: n.space, Text: fragment(n.tidy().contain())}

@@ -65,6 +65,8 @@ func (r *reader) os() error {
 
 // arch checks that this host can run it: who should run it, what kind of system,
 // on which machine. Which refusal it is depends on the first that is not known.
+// Without the attribute it is the host's. The three refusals are in the order in which
+// others come to them.
 func (r *reader) arch(kind *node) error {
 	host := r.codec.options.Arch
 	r.def.Arch = kind.pick("arch")
@@ -108,6 +110,7 @@ func (r *reader) idMap() error {
 }
 
 // start is 0 for what is no range, such as a comment: it may stand anywhere.
+// It is only for sorting: idRanges has checked the numbers by then.
 func start(n *node) uint64 {
 	value, _ := strconv.ParseUint(n.get("start"), 10, 32)
 	return value
@@ -115,6 +118,7 @@ func start(n *node) uint64 {
 
 // idRanges takes numbers of 32 bits; what ranges must be together policy says.
 // An attribute that is missing is no number either.
+// An inside id, a host id and a number of ids: <uid start='0' target='1000' count='10'/>.
 func idRanges(nodes []*node) ([]policy.IDRange, error) {
 	var ranges []policy.IDRange
 	for _, n := range nodes {

@@ -53,6 +53,7 @@ func memoryLimit(n *node) (*uint64, error) {
 
 // guarantee brings the one limit without effect, and so without a field, to
 // the common unit.
+// It becomes a leftover in KiB; one that is empty or without bound is removed.
 func (r *reader) guarantee(n *node) error {
 	g := n.one("min_guarantee")
 	if g == nil {
@@ -75,6 +76,7 @@ func (r *reader) guarantee(n *node) error {
 // The ranges the interface knows for shares, and for period and quota in
 // microseconds. They are those of the kernel's first version of control groups
 // (kernel document scheduler/sched-bwc); the adapter for the second converts.
+// A value outside of its range is refused when it is read, not when it is set.
 const (
 	minShares, maxShares = 2, 262144
 	minPeriod, maxPeriod = 1000, 1000000
@@ -119,6 +121,7 @@ func tunable(n *node, name string) (*uint64, error) {
 }
 
 // checkCPULimits refuses what the kernel would; zero stands for "not set".
+// The kind is UnsupportedConfig, the text has both ends of the range.
 func checkCPULimits(limits *policy.Limits) error {
 	if limits.CPUShares != nil && *limits.CPUShares == 0 {
 		limits.CPUShares = nil

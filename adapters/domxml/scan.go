@@ -16,6 +16,7 @@ import (
 // counted before anything is read; elements count comments and instructions too;
 // attributes are those of one element; prefixes are the declarations in force at
 // one place, since each element below could use them all.
+// A document beyond any of them is Malformed, with a text that names the limit.
 type limits struct {
 	bytes, depth, elements, attributes, prefixes int
 }
@@ -47,6 +48,7 @@ type open struct {
 // as only raw tokens keep prefixes apart from namespaces. It resolves no entity
 // but the five of XML and characters by number, and document types are refused,
 // so a document cannot grow by being read, nor make anybody read a file.
+// It is used once, by one goroutine.
 type scanner struct {
 	label    string
 	document string // without a byte order mark: offsets count from behind it
@@ -73,6 +75,7 @@ func newScanner(label, document string, limits limits) (*scanner, error) {
 	return s, nil
 }
 
+// It is made before anything is read, so it has no line.
 func tooLong(label string, limits limits) error {
 	return fault.New(fault.Malformed, fault.API, "%s: the document is longer than %d bytes", label, limits.bytes)
 }
@@ -159,6 +162,7 @@ func (s *scanner) next() (xml.Token, error) {
 // refuses references to all illegal characters but surrogates: those it turns
 // into U+FFFD, so that a name could become another one. In a CDATA section
 // nothing is a reference.
+// What stands in the text as "&#xD800;" is found here and nowhere else.
 func (s *scanner) checkReferences(before int) error {
 	source := s.document[before:s.offset()]
 	if strings.HasPrefix(source, "<![CDATA[") {
@@ -182,6 +186,7 @@ func (s *scanner) checkReferences(before int) error {
 }
 
 // outside looks at text before or after the root: nothing but white space.
+// The declaration at the top is no text and does not come here.
 func (s *scanner) outside(data xml.CharData, before int) error {
 	switch {
 	case isBlank(string(data)):
@@ -250,6 +255,7 @@ func (s *scanner) tally() error {
 // checkAttributes refuses one name given twice, as it is spelled: two prefixes for
 // one namespace are not looked through. The bound comes first, since every pair
 // is compared.
+// Declarations of namespaces have a bound of their own, which the builder checks.
 func (s *scanner) checkAttributes(attrs []xml.Attr) error {
 	if len(attrs) > s.limits.attributes+s.limits.prefixes {
 		return s.fail("more than %d attributes", s.limits.attributes)
@@ -275,7 +281,7 @@ func (s *scanner) checkAttributes(attrs []xml.Attr) error {
 }
 
 // leave ends the innermost element, which must be the one of this name.
-// The decoder's own check works on resolved names and is not in use here.
+// The decoder compares names only for tokens that are not raw.
 func (s *scanner) leave(end xml.EndElement) error {
 	name := qualified(end.Name)
 	if len(s.stack) == 0 {
@@ -293,6 +299,7 @@ func (s *scanner) leave(end xml.EndElement) error {
 func badName(name xml.Name) bool { return strings.Contains(name.Local, ":") }
 
 // qualified is a name as it is spelled: "p:a". In raw tokens Space is the prefix.
+// A name without a prefix is the local one alone.
 func qualified(name xml.Name) string {
 	if name.Space == "" {
 		return name.Local
@@ -302,6 +309,7 @@ func qualified(name xml.Name) string {
 
 // declaration says whether an attribute declares a namespace, and for
 // which prefix: "" for the default.
+// xmlns:p declares p, xmlns the default.
 func declaration(name xml.Name) (prefix string, ok bool) {
 	switch {
 	case name.Space == "xmlns":

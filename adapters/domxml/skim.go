@@ -9,6 +9,7 @@ const blanks = " \t\r\n"
 // so it reads each byte about once and keeps no copy of any. It takes a well-formed document for granted and follows no
 // more of it than it has to: one that is not leads it astray and is found out by
 // Parse, which nothing gets around.
+// It is used once. Places are offsets in bytes from the beginning of document.
 type skimmer struct {
 	document string
 	at       int
@@ -79,6 +80,7 @@ func (s *skimmer) markup() error {
 }
 
 // past goes on behind the next end, which is not among the first bytes.
+// Offsets only grow, so that no document is read over twice.
 func (s *skimmer) past(first int, end string) error {
 	length := strings.Index(s.document[s.at+first:], end)
 	if length < 0 {
@@ -90,6 +92,7 @@ func (s *skimmer) past(first int, end string) error {
 
 // leave ends an element; of what name does not matter here. Where that is the name
 // or the uuid, its source is complete.
+// An end tag before the root began is refused.
 func (s *skimmer) leave() error {
 	s.depth--
 	switch {
@@ -126,6 +129,7 @@ func (s *skimmer) enter() error {
 
 // tag is the start tag at the present place, brackets included. A bracket within
 // quotes does not end it.
+// A tag that does not end has whole false.
 func (s *skimmer) tag() (tag string, whole bool) {
 	rest := s.document[s.at:]
 	for i := 1; i < len(rest); i++ {
@@ -194,6 +198,7 @@ func defaultSpace(tag string) (space string, declared bool) {
 
 // valueOf is the value of an attribute if text begins with it: xmlns = "u".
 // References in it stay as they are: only whether it is empty matters.
+// Blanks around the equals sign are allowed (XML 1.0, 2.3 "Eq").
 func valueOf(name, text string) (value string, found bool) {
 	text, found = strings.CutPrefix(text, name)
 	if !found {

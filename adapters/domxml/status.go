@@ -42,6 +42,7 @@ func (c *Codec) FormatStatus(status *container.Status) string {
 	return render(root, 0)
 }
 
+// Only "yes" is read as true.
 func yesNo(yes bool) string {
 	if yes {
 		return "yes"
@@ -90,6 +91,7 @@ func (c *Codec) ParseStatus(document string) (*container.Status, error) {
 
 // readLife reads state and reason by the names lifecycle has for them.
 // An empty state is one that is not known.
+// Names are looked for one by one, so that the two packages cannot differ.
 func readLife(root *node, status *container.Status) error {
 	state, reason := root.get("state"), root.get("reason")
 	for s := lifecycle.Off; s <= lifecycle.Paused; s++ {
@@ -113,6 +115,7 @@ func readLife(root *node, status *container.Status) error {
 // readNumbers reads pids, which have 31 bits, and start times, which have 64. What
 // is not written stays zero.
 // 0 is accepted as written: callers know it for "not known".
+// Pids of the kernel fit in 31 bits (proc(5), pid_max).
 func readNumbers(root *node, status *container.Status) error {
 	for _, field := range []struct {
 		owner *node
@@ -148,6 +151,7 @@ func readNumbers(root *node, status *container.Status) error {
 
 // readID reads the id of the run from the definition inside.
 // Ids have 31 bits on the wire.
+// A status without one is of a container that has none, not an error.
 func readID(inner *node) (int, error) {
 	text, written := inner.attr("id")
 	if !written {

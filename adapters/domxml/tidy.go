@@ -38,6 +38,7 @@ func (n *node) contain() *node {
 }
 
 // declare makes the attribute that gives prefix its meaning.
+// The attribute has no namespace of its own.
 func declare(prefix, uri string) attr {
 	if prefix == "" {
 		return attr{name: "xmlns", value: uri}
@@ -55,6 +56,7 @@ type containment struct {
 }
 
 // walk looks for uses of prefixes outside of what declares them.
+// Declarations of n hold for its own name too, so they are counted first.
 func (c *containment) walk(n *node) {
 	if n.kind != element {
 		return

@@ -20,6 +20,7 @@ const (
 
 // scope resolves prefixes. Each has a stack, so that looking one up costs the
 // same however deep the document is.
+// It belongs to one builder, and is empty of the document's declarations at its end.
 type scope struct {
 	bound map[string][]string
 	live  int // declarations in force
@@ -53,6 +54,7 @@ func (s *scope) lookup(prefix string) string {
 
 // builder makes a tree of a scanner's tokens. Text between two other nodes is one
 // node, however many tokens it came in; outside the root nothing is kept.
+// It is used once. Its tree is the caller's and refers to nothing of the builder.
 type builder struct {
 	scanner  *scanner
 	scope    *scope
@@ -112,6 +114,7 @@ func (b *builder) token(token xml.Token) error {
 
 // start opens an element. Its declarations hold for its own name, so they come
 // first. Attributes without a prefix have no namespace, whatever the default is.
+// The names stay as they were spelled, since they are printed again so.
 func (b *builder) start(token xml.StartElement) error {
 	if err := b.declare(token.Attr); err != nil {
 		return err
@@ -132,6 +135,7 @@ func (b *builder) start(token xml.StartElement) error {
 
 // resolve returns namespace and local name. A prefix that nobody declared is
 // just a part of the name.
+// So "a:b" without a declaration is an element that no reader looks for.
 func (b *builder) resolve(name xml.Name) (space, local string) {
 	space = b.scope.lookup(name.Space)
 	if name.Space != "" && space == "" {
@@ -184,6 +188,7 @@ func (b *builder) end() {
 }
 
 // flush turns the pending text into one node.
+// It must come before anything is hung in, or text and elements would change places.
 func (b *builder) flush() {
 	if b.pending.Len() == 0 {
 		return
@@ -207,6 +212,7 @@ func (b *builder) append(n *node) {
 }
 
 // prefixOf is "" for a name without one.
+// Of a declaration, "xmlns:p", it is "xmlns".
 func prefixOf(name string) string {
 	prefix, _, ok := strings.Cut(name, ":")
 	if !ok {

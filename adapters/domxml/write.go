@@ -35,6 +35,7 @@ func (c *Codec) tree(def *container.Definition, how ports.Format) *node {
 }
 
 // writer puts one definition into a tree.
+// It is used once. Its methods may come in any order but for what tree says.
 type writer struct {
 	codec *Codec
 	def   *container.Definition
@@ -43,6 +44,7 @@ type writer struct {
 }
 
 // optional adds a leaf unless its content is empty.
+// Texts of blanks are content and are written.
 func (n *node) optional(name, content string) {
 	if content != "" {
 		n.add(leaf(name, content))
@@ -57,6 +59,7 @@ func (n *node) unlessEmpty(kid *node) {
 }
 
 // either fills in a default for a definition that was not read from a document.
+// Definitions that were read have their defaults already.
 func either(value, fallback string) string {
 	if value == "" {
 		return fallback
@@ -66,6 +69,7 @@ func either(value, fallback string) string {
 
 // general writes what stands directly below the root and is no group of its own.
 // Empty texts are left out: that is how a title is taken away.
+// The three actions are always printed, as clients expect them.
 func (w *writer) general() {
 	w.root.add(leaf("name", w.def.Name), leaf("uuid", w.def.UUID.String()))
 	w.root.optional("title", w.def.Title)
@@ -99,6 +103,7 @@ func size(name string, value uint64) *node { return leaf(name, number(value), "u
 // memory writes sizes and the limits that limit anything.
 // The current size is put right in the same way as by the reader. A limit of 2^53-1 KiB
 // and more is none and is not printed.
+// <blkiotune> is written here since it is a limit too; arrange gives it its place.
 func (w *writer) memory() {
 	current := w.def.CurrentMemory
 	if current == 0 || current > w.def.Memory {
@@ -165,6 +170,7 @@ func (w *writer) os() {
 }
 
 // idMap writes users before groups, as they are read.
+// Without ranges there is no element: the container has no user namespace.
 func (w *writer) idMap() {
 	n := el("idmap")
 	add := func(name string, ranges []policy.IDRange) {
@@ -179,6 +185,7 @@ func (w *writer) idMap() {
 
 // features leaves out capabilities that say no more than the default.
 // Ranging over a map is no harm here: arrange sorts the names.
+// Without anything in it the element is left out.
 func (w *writer) features() {
 	n := el("features")
 	if w.def.PrivateNet {

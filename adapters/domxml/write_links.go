@@ -11,6 +11,7 @@ import (
 // while it runs; that of the end inside also in what is stored, if it was written.
 // A link whose kind has no source attribute prints what it has as a leftover. An MTU
 // of 0 is none.
+// The address is always printed: the reader draws one where none was.
 func (w *writer) link(link *device.Link) *node {
 	n := el("interface", "type", string(link.Kind)).add(el("mac", "address", formatMAC(link.MAC)))
 	if name, has := linkSources[link.Kind]; has {
@@ -61,6 +62,7 @@ func (n *node) layer3(addresses []device.Address, routes []device.Route) {
 
 // route writes the family only where it was written.
 // A prefix of 0 was written and is printed; below 0 there was none.
+// Its attributes are in the order in which libvirt prints them.
 func route(r *device.Route) *node {
 	n := el("route")
 	if r.Family != "" {

@@ -15,6 +15,7 @@ import (
 
 // figures are what was measured. Times in milliseconds, rates in calls a second. 0: not
 // measured.
+// One is filled for each daemon, part by part.
 type figures struct {
 	create, createLinked   float64 // from the call to its answer, when init runs
 	destroy, destroyKilled float64 // of an init that ends when asked to, and of one that does not
@@ -29,6 +30,7 @@ const rounds = 31
 
 // benchmark is one connection to one subject. Containers are created one after the other,
 // so a time that is taken is of nothing else.
+// What it measures runs in the namespaces of sandbox.go.
 type benchmark struct {
 	*subject
 	ctx     context.Context // ends what hangs
@@ -146,18 +148,21 @@ func median(times []time.Duration) float64 {
 }
 
 // lives have a network namespace with nothing but lo.
+// Both figures come from one cycle: every container that is created is destroyed.
 func (b *benchmark) lives(f *figures) (err error) {
 	f.create, f.destroy, err = b.cycle(rounds, exitsOnTerm, privnet, "")
 	return err
 }
 
 // linkedLives have a pair of links, one end at the bridge, as most containers have.
+// Their ends are those of lives and are not shown again.
 func (b *benchmark) linkedLives(f *figures) (err error) {
 	f.createLinked, _, err = b.cycle(rounds, exitsOnTerm, "", linked)
 	return err
 }
 
 // killedLives: fewer rounds, since the original takes seconds for each.
+// Five are enough where the grace time is most of what is measured.
 func (b *benchmark) killedLives(f *figures) (err error) {
 	_, f.destroyKilled, err = b.cycle(5, ignoresTerm, privnet, "")
 	return err
@@ -225,6 +230,8 @@ func (b *benchmark) signal(dom protocol.Domain) (start time.Time, err error) {
 
 // holding measures what is asked of, and costs, eleven running containers: enough for what
 // controllers share (their program's pages) to be counted once.
+// The calls ask for one of them again and again: what is looked at is the way through
+// the server, which must not wait for anything the container does.
 func (b *benchmark) holding(f *figures) error {
 	var running []protocol.Domain
 	for i := range 11 {

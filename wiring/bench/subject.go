@@ -55,6 +55,7 @@ func newOriginal(dir string) *subject {
 // start runs the daemon until it answers. It tries to connect every 20 ms: the original
 // gives no sign that can be waited for. A daemon dies with this process.
 // What the daemon logs goes into a file; the error shows it all when it does not come.
+// It may be called once, as its command can be started once.
 func (s *subject) start() error {
 	log, err := os.Create(s.log)
 	if err != nil {

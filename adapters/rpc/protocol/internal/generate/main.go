@@ -76,6 +76,7 @@ func writeTable(t *table, out string) error {
 
 // file is the text of one Go file so far, begun when it is first needed. messages: it
 // uses the encoder.
+// The first line is the one by which tools know generated files.
 func file(files map[string]*bytes.Buffer, name string, messages bool) *bytes.Buffer {
 	if b := files[name]; b != nil {
 		return b

@@ -61,6 +61,7 @@ func fallible(t *typ) bool {
 }
 
 // orReturn ends an encoding statement that may fail.
+// It follows an "if b, err = ..." without its body.
 const orReturn = "; err != nil {\nreturn b, err\n}\n"
 
 // encode writes the statements that append v, an expression of type t.
@@ -131,6 +132,7 @@ func title(name string) string { return strings.ToUpper(name[:1]) + name[1:] }
 
 // emitDecoder writes DecodeXDR. Statements do not look at errors: after the first one the
 // decoder gives zero values, and the error is returned at the end.
+// So the statements stay short, and a decoder that failed never allocates again.
 func emitDecoder(b *bytes.Buffer, name string, s structure, fields []*typ) {
 	fmt.Fprintf(b, "// DecodeXDR implements Message.\nfunc (m *%s) DecodeXDR(d *xdr.Decoder) error {\n", name)
 	for i, f := range s.fields {

@@ -66,6 +66,7 @@ func constName(name string) string { return goName(strings.ToLower(name)) }
 // Files would be too long to be read otherwise: the remote program has 700 messages.
 // The words are those with which names of the remote program begin. What begins
 // otherwise, or is part of many messages, is an object.
+// A message of the program lxc has the family of its name as well.
 func family(name string) string {
 	if strings.HasPrefix(name, "nonnull_") {
 		return "objects"

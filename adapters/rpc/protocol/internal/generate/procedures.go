@@ -9,6 +9,7 @@ import (
 // emitTable writes a table's constants, enums and procedures.
 // The table of procedures is an array indexed by number: looking one up is one comparison
 // and no hash. Numbers without a line are empty rows.
+// Parts that a table does not have are left out whole.
 func emitTable(b *bytes.Buffer, t *table) {
 	if len(t.consts) > 0 {
 		fmt.Fprintf(b, "// Program %s: its number and the maxima of its messages.\nconst (\n", t.name)
@@ -55,6 +56,7 @@ var serves = map[string]string{
 }
 
 // access is of the key "readonly". A key that is absent leaves the zero value, Refused.
+// "cond" depends on the flags of the call, which its handler looks at.
 var access = map[string]string{"yes": "Allowed", "no": "Refused", "cond": "Conditional"}
 
 // needs is of the key "needs"; the zero value is Opened.

@@ -25,6 +25,7 @@ type table struct {
 }
 
 // constant is a const line, or a member of an enum. Values stay text: Go reads them.
+// A hexadecimal value stays one.
 type constant struct{ name, value string }
 
 // enum is an enum line.

@@ -25,6 +25,8 @@ const (
 // A typ is a resolved type.
 // min is what a decoder relies on before it allocates, so it must never be too large;
 // hint may be wrong in both directions.
+// Lists and optional values have the type of what is in them as elem; what a message
+// is made of is looked up by its name.
 type typ struct {
 	kind  kind
 	goes  string // Go type
