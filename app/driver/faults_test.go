@@ -193,18 +193,21 @@ func doWithout(t *testing.T, u useCase, _ bool, _ string, inject func(*fakes.Hos
 	})
 }
 
+// rebootWithLinks is a reboot from inside of a container with users mapped, whose links
+// the daemon has to make again.
+var rebootWithLinks = useCase{
+	prepare: func(r *rig) {
+		r.define(mapped())
+		r.start("web")
+		r.settle()
+	},
+	act: func(r *rig) error { return r.host.RebootInit("web") },
+}
+
 // TestRebootDoesWithout: none of the calls that a reboot needs with everything is
 // worth its end, but those that make its links.
 func TestRebootDoesWithout(t *testing.T) {
-	reboot := useCase{
-		prepare: func(r *rig) {
-			r.define(mapped())
-			r.start("web")
-			r.settle()
-		},
-		act: func(r *rig) error { return r.host.RebootInit("web") },
-	}
-	all, _ := calls(t, reboot, true)
+	all, _ := calls(t, rebootWithLinks, true)
 	assert.Contains(t, all, call{"Machines.Register", 1})
 	assert.Contains(t, all, call{"Escrow.Keep", 1})
 	for _, c := range all {
@@ -212,7 +215,7 @@ func TestRebootDoesWithout(t *testing.T) {
 			continue
 		}
 		t.Run(c.op, func(t *testing.T) {
-			doWithout(t, reboot, true, "", func(h *fakes.Host) { h.FailNth(c.op, c.nth, assert.AnError) })
+			doWithout(t, rebootWithLinks, true, "", func(h *fakes.Host) { h.FailNth(c.op, c.nth, assert.AnError) })
 		})
 	}
 }

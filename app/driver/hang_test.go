@@ -110,15 +110,7 @@ func (r *rig) endDaemon() {
 // TestDaemonEndsDuringAReboot: the links of a container that reboots are left to
 // the next daemon, and the container runs on.
 func TestDaemonEndsDuringAReboot(t *testing.T) {
-	reboot := useCase{
-		prepare: func(r *rig) {
-			r.define(mapped())
-			r.start("web")
-			r.settle()
-		},
-		act: func(r *rig) error { return r.host.RebootInit("web") },
-	}
-	all, _ := calls(t, reboot, true)
+	all, _ := calls(t, rebootWithLinks, true)
 	for _, c := range all {
 		if endless(c.op) {
 			continue
@@ -126,9 +118,9 @@ func TestDaemonEndsDuringAReboot(t *testing.T) {
 		t.Run(fmt.Sprintf("%s %d", c.op, c.nth), func(t *testing.T) {
 			bench(t, func(r *rig) {
 				r.furnish()
-				reboot.prepare(r)
+				rebootWithLinks.prepare(r)
 				r.host.Hang(c.op, c.nth)
-				require.NoError(t, reboot.act(r))
+				require.NoError(t, rebootWithLinks.act(r))
 				r.settle()
 				r.endDaemon()
 				require.NoError(t, r.client.Close())
